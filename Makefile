@@ -1,0 +1,57 @@
+# Every target does the set-up it needs, and `make` alone says what there is.
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
+SETUP := @scripts/setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test test-long demo bench-data lock clean
+
+help: ## Show this list
+	@echo "Bascule: site recovery on your own machines. What make can do here:"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "New here? 'make demo' shows what it does, README.md is a tour, CONTRIBUTING.md takes ten minutes."
+
+setup: ## Install all that the other targets need (they do it themselves when asked)
+	$(SETUP)
+	@echo "Ready. '$(BIN)/bascule --help' is the command line."
+
+check: ## Before every commit: format, lint, types, imports, house rules, fast tests (under a minute)
+	$(SETUP) python
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) --brief -m "not lab and not long"
+
+format: ## Let ruff put the code in shape
+	$(SETUP) python
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: ## All tests but the soaks, with real servers and guests (under 20 minutes on two cores)
+	$(SETUP)
+	$(PYTEST) -m "not long"
+
+test-long: ## The soaks and thousand-fold repeats
+	$(SETUP)
+	$(PYTEST) -m long --timeout=7200
+
+demo: ## Replicate a disk twice, open a point at once, restore it, compare
+	$(SETUP) system python
+	@$(BIN)/python -m lab.demo
+
+bench-data: ## Measure the data plane beside its peers: one JSON line per figure on stdout
+	$(SETUP) system python azurite
+	@$(BIN)/python -m benchmarks.data
+
+lock: ## Renew requirements.lock from pyproject.toml
+	$(SETUP) python
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade \
+		--extra dev pyproject.toml -o requirements.lock
+
+clean: ## Remove everything that is made: .venv, .cache, the tools' caches
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Bascule: site recovery on your own machines."""
