@@ -1,0 +1,1 @@
+"""What we ask of the world: protocols and their prose. No code that does anything."""
