@@ -1,0 +1,1 @@
+"""Keeps the promises of ports; the only home of vendors' libraries."""
