@@ -1,0 +1,105 @@
+"""What one worker takes at once: a few MiB of one disk to be read, or ranges that are zero unread."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
+
+from bascule.blocks.bitmap import Bitmap
+from bascule.blocks.cut import BLOCK, UNIT, batches
+from bascule.blocks.cut import units as pieces
+from bascule.blocks.extents import Extent, align, complement, subtract, total
+from bascule.blocks.zeroes import ZeroTest
+from bascule.data.store import DiskKey
+from bascule.ports.disks import DiskSource
+
+from .durable import NOTHING, STRETCH, Durable, Leftovers
+
+_HOLES = 64
+
+
+class Buffer:
+    """Page-aligned memory for one unit, used again and again."""
+
+    __slots__ = ("view", "zeroes")
+
+    def __init__(self) -> None:
+        self.view = memoryview(mmap.mmap(-1, UNIT))
+        self.zeroes = ZeroTest(self.view)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One disk to send.
+
+    ``is_known``: the newest point has this disk, so zeroes must erase what it may
+    hold. ``settled`` blocks need not be looked at.
+    """
+
+    key: DiskKey
+    source: DiskSource
+    is_known: bool
+    leftovers: Leftovers
+    settled: Bitmap | None = None
+
+    def reads(self) -> Iterator[Extent]:
+        """Yield whole blocks to be read, in disk order."""
+        return self._unsettled(self._blocks())
+
+    def holes(self) -> Iterator[Extent]:
+        """Yield what a whole disk leaves out, all zero; outside the extents of a delta nothing changed."""
+        if self.source.is_delta or not self.is_known:
+            return iter(())
+        return self._unsettled(complement(self._blocks(), self.source.size_bytes))
+
+    def _blocks(self) -> Iterator[Extent]:
+        return align(self.source.extents(), BLOCK, self.source.size_bytes)
+
+    def _unsettled(self, extents: Iterator[Extent]) -> Iterator[Extent]:
+        return extents if self.settled is None else subtract(extents, self.settled.extents())
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """``reads`` in disk order, at most UNIT bytes together; or ``holes`` of any length."""
+
+    task: Task
+    durable: Durable
+    reads: tuple[Extent, ...]
+    holes: tuple[Extent, ...] = ()
+
+    @property
+    def read_bytes(self) -> int:
+        return total(self.reads)
+
+    def fill(self, buffer: Buffer) -> None:
+        """Read all of it, one range behind the other."""
+        for at, extent in self.placed():
+            self.task.source.read_into(extent.offset, buffer.view[at : at + extent.length])
+
+    def placed(self) -> Iterator[tuple[int, Extent]]:
+        """Yield where in the buffer each range lies."""
+        at = 0
+        for extent in self.reads:
+            yield at, extent
+            at += extent.length
+
+
+def plan(tasks: Iterable[Task]) -> Iterator[Unit]:
+    """Cut every disk into units, disk by disk and each in disk order."""
+    for task in tasks:
+        holes = task.holes()
+        while some := tuple(islice(holes, _HOLES)):
+            yield Unit(task, NOTHING, (), some)
+        yield from _readable(task)
+        task.leftovers.release()
+
+
+def _readable(task: Task) -> Iterator[Unit]:
+    """Group what is to be read, never across a stretch, so that a unit needs durable frames of one only."""
+    every = pieces(task.reads(), task.source.size_bytes)
+    for _, near in groupby(every, lambda piece: piece.offset // STRETCH):
+        for reads in batches(near):
+            yield Unit(task, task.leftovers.near(reads[0].offset), reads)

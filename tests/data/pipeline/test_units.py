@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bascule.blocks.bitmap import Bitmap
+from bascule.blocks.cut import BLOCK, UNIT
+from bascule.blocks.extents import Extent, complement, merge, total
+from bascule.data.pipeline.durable import Leftovers
+from bascule.data.pipeline.units import Buffer, Task, Unit, plan
+from bascule.data.store import DiskKey
+from tests.data.pipeline.worlds import Image, noise
+
+KEY = DiskKey("vm", "sda")
+SIZE = 3 * UNIT + 5 * BLOCK + 100
+
+
+def spans(most: int) -> st.SearchStrategy[list[Extent]]:
+    """Ranges of the disk that respect no block."""
+    edges = st.lists(st.integers(0, SIZE), max_size=most, unique=True).map(sorted)
+    return edges.map(
+        lambda at: [Extent(low, high - low) for low, high in zip(at[::2], at[1::2], strict=False)]
+    )
+
+
+def units(
+    extents: list[Extent], *, is_delta: bool, is_known: bool, settled: Bitmap | None = None
+) -> list[Unit]:
+    source = Image(bytes(SIZE), extents, is_delta=is_delta)
+    return list(plan([Task(KEY, source, is_known, Leftovers(lambda: ()), settled)]))
+
+
+def covered(bitmap: Bitmap) -> set[int]:
+    return {at for extent in bitmap.extents() for at in range(extent.offset, extent.end, BLOCK)}
+
+
+def marked(extents: list[Extent]) -> Bitmap:
+    return Bitmap.from_extents(extents, SIZE, BLOCK)
+
+
+@given(spans(20), st.booleans(), st.booleans())
+def test_every_block_with_extents_is_read_once_in_whole_blocks(
+    extents: list[Extent], is_delta: bool, is_known: bool
+) -> None:
+    found = units(extents, is_delta=is_delta, is_known=is_known)
+    reads = [extent for unit in found for extent in unit.reads]
+    assert list(merge(reads)) == list(marked(extents).extents())
+    assert total(reads) == total(merge(reads))
+    assert all(unit.read_bytes <= UNIT for unit in found)
+    assert all(extent.offset % BLOCK == 0 for extent in reads)
+
+
+@given(spans(20), st.booleans(), st.booleans())
+def test_only_a_whole_source_over_a_known_disk_has_holes_to_erase(
+    extents: list[Extent], is_delta: bool, is_known: bool
+) -> None:
+    found = units(extents, is_delta=is_delta, is_known=is_known)
+    holes = [extent for unit in found for extent in unit.holes]
+    expected = list(complement(marked(extents).extents(), SIZE)) if is_known and not is_delta else []
+    assert list(merge(holes)) == expected
+
+
+@given(spans(20), spans(10))
+def test_settled_blocks_are_neither_read_nor_erased(extents: list[Extent], done: list[Extent]) -> None:
+    settled = marked(done)
+    found = units(extents, is_delta=False, is_known=True, settled=settled)
+    seen = marked([extent for unit in found for extent in (*unit.reads, *unit.holes)])
+    assert covered(seen) == set(range(0, SIZE, BLOCK)) - covered(settled)
+
+
+def test_a_buffer_is_filled_with_one_range_behind_the_other() -> None:
+    disk, buffer = noise(SIZE, 1), Buffer()
+    source = Image(disk, [Extent(BLOCK, 1), Extent(5 * BLOCK, 2 * BLOCK), Extent(SIZE - 1, 1)])
+    (unit,) = plan([Task(KEY, source, False, Leftovers(lambda: ()))])
+    unit.fill(buffer)
+    for at, extent in unit.placed():
+        assert buffer.view[at : at + extent.length] == disk[extent.offset : extent.end]
+    assert [at for at, _ in unit.placed()] == [0, BLOCK, 3 * BLOCK]
+
+
+def test_disks_are_planned_one_after_the_other() -> None:
+    tasks = [
+        Task(DiskKey("vm", str(number)), Image(bytes(2 * UNIT)), False, Leftovers(lambda: ()))
+        for number in range(3)
+    ]
+    assert [unit.task.key.disk for unit in plan(tasks)] == ["0", "0", "1", "1", "2", "2"]
