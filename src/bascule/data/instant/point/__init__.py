@@ -1,0 +1,1 @@
+"""A disk at a recovery point, read from the store through a cache."""
