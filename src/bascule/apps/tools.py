@@ -1,0 +1,63 @@
+"""The tools of the command line: real drivers, real time, real chance. Drivers load when they are used."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+
+from bascule.front.cli.tools import Existing
+from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.objects import ObjectStore
+
+from .chance import SystemClock, SystemIds
+
+
+class SystemTools:
+    """What ``front.cli`` asks for, on this machine."""
+
+    def __init__(self, settings: Mapping[str, str] = os.environ) -> None:
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.settings = settings
+
+    @property
+    def who(self) -> str:
+        """Return user, host and process, as the store's logs will name this writer."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):
+            user = str(os.getuid())  # in a container a user may have no name
+        return f"{user}@{socket.gethostname()} ({os.getpid()})"
+
+    def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> ObjectStore:
+        """Open a folder, a container or a bucket; what may fail for a while is tried again.
+
+        A place for a new store first has to prove that it creates a name once only.
+        """
+        from bascule.drivers.objects.factory import open_store
+        from bascule.drivers.objects.probe import check_create_if_absent
+        from bascule.drivers.objects.remote import RemoteStore
+        from bascule.drivers.objects.retry import RetryingStore
+
+        store: ObjectStore = open_store(
+            place, settings=self.settings, create=create, direct_reads=direct_reads
+        )
+        if isinstance(store, RemoteStore):
+            store = RetryingStore(store, self.clock, self.ids)
+        if create:
+            check_create_if_absent(store, self.ids)
+        return store
+
+    def open_source(self, words: str) -> DiskSource:
+        """Open a disk to read."""
+        from bascule.drivers.disks.factory import open_source
+
+        return open_source(words)
+
+    def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
+        """Open a disk to write."""
+        from bascule.drivers.disks.factory import open_sink
+
+        return open_sink(words, size, existing=existing)

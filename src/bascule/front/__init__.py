@@ -1,0 +1,1 @@
+"""Where people and agents come in."""

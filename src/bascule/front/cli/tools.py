@@ -1,0 +1,40 @@
+"""What the commands ask of the world. ``apps`` builds the real thing, so no command chooses a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from bascule.ports.chance import Clock, Ids
+from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.objects import ObjectStore
+
+Existing = Literal["refuse", "replace", "update"]
+"""What to do with a target that is there: refuse it, make it anew, or write into it as it is."""
+
+
+class Tools(Protocol):
+    """Everything that is not the same on every machine and in every test."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def ids(self) -> Ids: ...
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Return the environment: credentials, endpoints, keys."""
+
+    @property
+    def who(self) -> str:
+        """Return what to write into logs of the store as the writer's name."""
+
+    def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> ObjectStore:
+        """Open the place that a path or URL names."""
+
+    def open_source(self, words: str) -> DiskSource:
+        """Open a disk to read: a path or an NBD address, and what is asked of it behind a ``?``."""
+
+    def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
+        """Open a disk to write, making it if it is not there."""

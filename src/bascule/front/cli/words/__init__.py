@@ -1,0 +1,1 @@
+"""What a person may type: options that commands share, names of points, keys, bytes and times."""

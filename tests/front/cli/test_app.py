@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from bascule.front.cli.app import build
+
+COMMANDS = [
+    (),
+    ("store",),
+    *(("store", verb) for verb in ("init", "ls", "show", "lock", "verify", "sweep")),
+    ("key",),
+    *(("key", verb) for verb in ("create", "ls", "add", "remove")),
+    ("copy",),
+    ("restore",),
+    ("serve-point",),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_that_teaches_by_example(desk, words: tuple[str, ...]) -> None:
+    shown = desk.ok(*words, "--help").out
+    assert shown.startswith("Usage: bascule")
+    if words not in ((), ("store",), ("key",)):
+        assert f"    bascule {' '.join(words)} " in shown.split("Example")[1]
+        assert "--json" in shown
+
+
+def test_the_list_of_commands_is_complete() -> None:
+    app = get_command(build())
+    names = {(), *((name,) for name in app.commands)}
+    names |= {(noun, verb) for noun in ("store", "key") for verb in app.commands[noun].commands}
+    assert names == set(COMMANDS)
+
+
+def test_the_first_words_of_help_are_a_tour_that_works(desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the examples of the top page, with this folder for theirs."""
+    monkeypatch.chdir(desk.folder)
+    desk.image("web.raw", (0, b"boot"))
+    tour = [line.split() for line in desk.ok("--help").out.splitlines() if line.startswith("    bascule ")]
+    assert [line[1] for line in tour] == ["key", "store", "copy", "store", "restore"]
+    for line in tour:
+        words = [word.replace("/srv/", "").replace("/vm/", "").replace(".qcow2", ".raw") for word in line[1:]]
+        desk.ok(*words)
+    assert desk.path("web-again.raw").read_bytes() == desk.path("web.raw").read_bytes()
+
+
+def test_it_says_which_version_it_is(desk) -> None:
+    assert desk.ok("--version").out.startswith("bascule 0.")
+
+
+@pytest.mark.parametrize(
+    "words", [("store", "init"), ("copy", "a"), ("nonsense",), ("store", "ls", "st", "--no")]
+)
+def test_words_that_make_no_sense_are_refused_with_the_usage(desk, words: tuple[str, ...]) -> None:
+    done = desk.run(*words)
+    assert done.code == 2
+    assert "Usage: bascule" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("start", "heavy"),
+    [
+        ("import bascule.apps.command_line, bascule.front.cli.app", {"rich", "structlog", "pydantic"}),
+        ("import bascule.apps.command_line", {"typer", "rich", "structlog", "obstore", "cryptography"}),
+    ],
+)
+def test_what_is_slow_to_load_is_not_loaded_before_it_is_needed(start: str, heavy: set[str]) -> None:
+    code = f"import sys; {start}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not heavy & set(loaded.split())
+
+
+def test_an_answer_that_nobody_reads_on_is_no_error_of_ours(desk, tmp_path: Path) -> None:
+    desk.init()
+    script = f'"{sys.executable}" -c "from bascule.apps.command_line import main; main()" --help | head -c 1'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
