@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.lab
+
+
+def demo(folder: Path, **settings: str) -> subprocess.Popen[str]:
+    """Start the demo with a small disk, and ``folder`` for its temporary files."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab.demo", "96"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"} | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def nothing_is_left(folder: Path) -> bool:
+    """Tell whether neither a file nor a process of the demo is left."""
+    lines = [line for line in Path("/proc").glob("[0-9]*/environ") if str(folder).encode() in read(line)]
+    return not list(folder.iterdir()) and not lines
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it ended meanwhile, or it is another user's
+
+
+def test_the_demo_holds_what_it_says_and_cleans_up(tmp_path: Path) -> None:
+    with demo(tmp_path) as process:
+        out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, out
+    assert "All checks held" in out
+    for command in ("key create", "store init", "copy", "serve-point", "store verify", "restore"):
+        assert f"$ bascule {command}" in out
+    assert nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["$ bascule copy", "$ bascule serve-point", "$ bascule restore"])
+def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path, line: str) -> None:
+    with demo(tmp_path) as process:
+        assert process.stdout is not None
+        while line not in (said := process.stdout.readline()):
+            assert said, "it ended before"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert nothing_is_left(tmp_path)
+
+
+def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path, PATH="/nonexistent") as process:
+        out, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "The demo failed" in out
+    assert nothing_is_left(tmp_path)
