@@ -1,0 +1,18 @@
+"""The peak memory of our processes, beside what a process may use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..images import MIB
+from ..report import OURS, Figure, Report
+
+_MAY_USE_MIB: Final = 256
+
+
+def memory(name: str, peak_bytes: int) -> Report:
+    """Return the figure of one process's peak."""
+    report = Report(Figure(name, "MiB"))
+    report.add(OURS, peak_bytes / MIB)
+    report.add(f"{_MAY_USE_MIB} MiB", _MAY_USE_MIB)
+    return report

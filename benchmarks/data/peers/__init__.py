@@ -1,0 +1,1 @@
+"""One file per peer; each keeps the promises of ``Runner``."""
