@@ -15,7 +15,7 @@ from functools import cache
 
 import pytest
 
-from bascule.data.store import BLOCK, DiskKey, KeyFile, PointReader, Shape, Tuning, Vault
+from bascule.data.store import BLOCK, DiskKey, KeyFile, PointReader, Shape, Tuning, Vault, access
 from bascule.data.store.format.container import HEADER, Kind
 from bascule.data.store.upkeep.verify import Finding
 from bascule.drivers.objects.memory import MemoryStore
@@ -93,12 +93,15 @@ def vaulted() -> Vaulted:
     scene = _history(Scene(objects=Ledger(), tuning=SMALL, disks=dict(DISKS)).init())
     made = Vaulted(scene, scene.listed())
     assert isinstance(scene.objects, Ledger)
-    for number in made.points:
-        scene.objects.touched.clear()
-        read_point(made, scene.vault, number)
-        for name, places in scene.objects.touched.items():
-            for place in places:
-                made.readers.setdefault((name, place), []).append(number)
+    with pytest.MonkeyPatch.context() as patched:
+        # An index is read together with what lies before it; what is not looked at there does not count.
+        patched.setattr(access, "_TAIL_BYTES", 0)
+        for number in made.points:
+            scene.objects.touched.clear()
+            read_point(made, scene.vault, number)
+            for name, places in scene.objects.touched.items():
+                for place in places:
+                    made.readers.setdefault((name, place), []).append(number)
     return made
 
 

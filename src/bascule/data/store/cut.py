@@ -252,10 +252,16 @@ class Cut:
                 change = self._known(disk)
                 change.runs = overlay(sorted(change.runs, key=lambda run: run.block), runs)
                 change.changed_blocks += sum(run.span for run in runs)
-            self._sealed_through[part.stream] = part.sealed_through
         self._parts = tuple(PartEntry(part.name, part.digest) for part in parts)
         self._number, self._complete = number, complete
         self._stored_apart = True
+
+    def account_for(self, parts: Sequence[Part]) -> None:
+        """Say that these parts are in a point now or never will be."""
+        for part in parts:
+            self._sealed_through[part.stream] = max(
+                part.sealed_through, self._sealed_through.get(part.stream, -1)
+            )
 
     # how a point comes together
 

@@ -52,6 +52,9 @@ class GroupWriter:
         self._builder = Builder(access.sealer, ENTRY_BYTES)
         self._stacks: dict[DiskKey, tuple[Stack, int]] = {}
         self._machines: dict[str, MachineSpec] = {}
+        # The newest cut that each machine's parts came from, and what the open cut will make of it.
+        self._cuts: dict[str, int] = {}
+        self._collected: dict[str, int] = {}
         self._cut: Cut | None = None
         self._head: Head[Entry]
         self._fenced = False
@@ -165,16 +168,21 @@ class GroupWriter:
         """Begin a point from the parts that gateways announced for cut ``number``, and late ones.
 
         Machines of ``expected`` without a part for this very cut keep what they were, and
-        the point says that it is not complete.
+        the point says that it is not complete. A part older than one that was taken in
+        for the same machine comes from a gateway that slept while another did its work,
+        and is passed over for good.
         """
         taken = self._head.entry.sealed_through
         announced = waiting(self.access, PartKey(self.group, self._session, number))
         parts = [part for part in announced if part.sealed_through > taken.get(part.stream, -1)]
-        machines = self._machines | {part.machine.id: part.machine for part in parts}
-        current = [part for part in parts if part.cut == number]
+        fresh = [part for part in parts if part.cut > self._cuts.get(part.machine.id, -1)]
+        machines = self._machines | {part.machine.id: part.machine for part in fresh}
+        current = [part for part in fresh if part.cut == number]
         at = min((part.captured_at for part in current), default=self._clock.now())
         cut = self.cut(list(machines.values()), consistency=consistency, captured_at=at)
-        cut.include(parts, number, complete={part.machine.id for part in current} >= set(expected))
+        self._collected = {part.machine.id: part.cut for part in fresh}
+        cut.include(fresh, number, complete={part.machine.id for part in current} >= set(expected))
+        cut.account_for(parts)
         return cut
 
     # what a cut asks for
@@ -225,13 +233,17 @@ class GroupWriter:
         sizes = {DiskKey(m.id, d.id): d.size_bytes for m in entry.machines for d in m.disks}
         self._stacks = {disk: (stack, sizes[disk]) for disk, stack in stacks.items()}
         self._machines = _specs(entry)
-        self._cut = None
+        self._cuts |= self._collected
+        self._let_go()
         return self._head
 
     def forget(self, cut: Cut) -> None:
         """Let go of an abandoned cut."""
         if self._cut is cut:
-            self._cut = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._cut, self._collected = None, {}
 
     def close(self) -> None:
         """End the session's threads. The log stays as it is; nothing needs to be said to end a session."""
