@@ -36,17 +36,18 @@ class SystemTools:
 
         A place for a new store first has to prove that it creates a name once only.
         """
-        from bascule.drivers.objects.factory import open_store
-        from bascule.drivers.objects.probe import check_create_if_absent
-        from bascule.drivers.objects.remote import RemoteStore
-        from bascule.drivers.objects.retry import RetryingStore
+        from bascule.drivers.objects.factory import is_remote, open_store
 
         store: ObjectStore = open_store(
             place, settings=self.settings, create=create, direct_reads=direct_reads
         )
-        if isinstance(store, RemoteStore):
+        if is_remote(place):
+            from bascule.drivers.objects.retry import RetryingStore
+
             store = RetryingStore(store, self.clock, self.ids)
         if create:
+            from bascule.drivers.objects.probe import check_create_if_absent
+
             check_create_if_absent(store, self.ids)
         return store
 

@@ -7,7 +7,6 @@ neighbours with one call. Before the end the sink is in no state of the disk at 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from functools import partial
 from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.cut import BLOCK
 from bascule.blocks.extents import Extent, split, subtract, total
+from bascule.blocks.memory import aligned
 from bascule.data.store import Batch, DiskReader, Opener, Run
 from bascule.model.errors import Cancelled, Refused
 from bascule.ports.disks import DiskSink
@@ -157,7 +157,7 @@ class _Gathered:
 
     def __init__(self, sink: DiskSink) -> None:
         self._sink = sink
-        self._view = memoryview(mmap.mmap(-1, WRITE_BYTES))
+        self._view = aligned(WRITE_BYTES)
         self._offset = 0
         self._length = 0
         self._written: list[Extent] = []

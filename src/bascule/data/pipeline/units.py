@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -11,6 +10,7 @@ from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.cut import BLOCK, UNIT, batches
 from bascule.blocks.cut import units as pieces
 from bascule.blocks.extents import Extent, align, complement, subtract, total
+from bascule.blocks.memory import aligned
 from bascule.blocks.zeroes import ZeroTest
 from bascule.data.store import DiskKey
 from bascule.ports.disks import DiskSource
@@ -26,7 +26,7 @@ class Buffer:
     __slots__ = ("view", "zeroes")
 
     def __init__(self) -> None:
-        self.view = memoryview(mmap.mmap(-1, UNIT))
+        self.view = aligned(UNIT)
         self.zeroes = ZeroTest(self.view)
 
 

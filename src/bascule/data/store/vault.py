@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bascule.model.errors import Exists, Missing, Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
@@ -25,10 +25,13 @@ from .parts import Gateway
 from .points import POINTS, PointInfo
 from .reader import PointReader
 from .upkeep.scan import entries
-from .upkeep.session import Limits, Upkeep
 from .upkeep.state import UpkeepEntry, current, readable
-from .upkeep.verify import Finding, Progress, Verifier
 from .writer import SALT_BYTES, GroupWriter
+
+# Upkeep is loaded when somebody asks for it: most commands never do, and start sooner.
+if TYPE_CHECKING:
+    from .upkeep.session import Limits, Upkeep
+    from .upkeep.verify import Finding, Progress
 
 _SMALL = 256 << 10
 
@@ -286,6 +289,8 @@ class Vault:
 
     def upkeep(self, *, writer: str, limits: Limits | None = None) -> Upkeep:
         """Begin an upkeep session: thinning, sweeping, compacting. Earlier sessions are fenced."""
+        from .upkeep.session import Upkeep
+
         self._check_primitive()
         session = Upkeep(self.access, self.ids, self.clock, limits)
         session.take_over(writer)
@@ -296,6 +301,8 @@ class Vault:
 
     def verify(self, *, full: bool = False, progress: Progress | None = None) -> Iterator[Finding]:
         """Yield what is wrong with the store; with ``full``, having opened every live frame."""
+        from .upkeep.verify import Verifier
+
         return Verifier(self.access, progress).run(full=full)
 
     def upkeep_state(self) -> UpkeepEntry | None:

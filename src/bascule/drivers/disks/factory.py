@@ -11,22 +11,21 @@ ca-cert.pem and, for a server that asks, client-cert.pem and client-key.pem.
 
 from __future__ import annotations
 
-import ssl
 import stat
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from bascule.model.errors import Refused
 from bascule.ports.disks import DiskSink, DiskSource
-from bascule.wire.nbd.address import Address
-from bascule.wire.nbd.connecting import Access
 
 from .faults import translated
 from .formats import RAW, format_for, format_of
-from .images import ImageSink, ImageSource
-from .nbd import NbdSink, NbdSource
 from .raw import Existing, RawSink, RawSource
+
+# What speaks NBD is loaded when a disk needs it: a copy of a raw disk starts sooner without.
+if TYPE_CHECKING:
+    from bascule.wire.nbd.connecting import Access
 
 _PATH_OPTIONS: Final = frozenset({"format", "bitmap", "direct"})
 _NBD_OPTIONS: Final = frozenset({"bitmap", "socket", "tls-certificates"})
@@ -48,10 +47,16 @@ def open_source(text: str) -> DiskSource:
     words = understand(text)
     bitmap = words.options.get("bitmap", "")
     if words.is_nbd:
+        from bascule.wire.nbd.address import Address
+
+        from .nbd import NbdSource
+
         return NbdSource.connect(Address.parse(text), bitmap=bitmap, access=_access(words))
     path = _existing(words.where)
     image_format = format_of(path, words.options.get("format", ""))
     if image_format != RAW:
+        from .images import ImageSource
+
         _no_direct(words)
         return ImageSource(path, image_format, bitmap=bitmap)
     if bitmap:
@@ -67,10 +72,16 @@ def open_sink(text: str, size: int, *, existing: Existing = "refuse") -> DiskSin
     if "bitmap" in words.options:
         raise Refused(f"{text} names a bitmap, which only a disk to read has", cure="leave bitmap= out")
     if words.is_nbd:
+        from bascule.wire.nbd.address import Address
+
+        from .nbd import NbdSink
+
         return NbdSink.connect(Address.parse(text), size, access=_access(words))
     path = Path(words.where)
     image_format = _format_to_write(path, words.options.get("format", ""), existing)
     if image_format != RAW:
+        from .images import ImageSink
+
         _no_direct(words)
         return ImageSink(path, image_format, size, existing=existing)
     return RawSink(path, size, existing=existing, direct=_yes(words, otherwise=True))
@@ -135,6 +146,10 @@ def _no_direct(words: Words) -> None:
 
 
 def _access(words: Words) -> Access:
+    import ssl
+
+    from bascule.wire.nbd.connecting import Access
+
     folder = words.options.get("tls-certificates")
     if not folder:
         return Access()

@@ -9,7 +9,6 @@ thread; the last bytes of a disk of an odd size are written through the cache.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import stat
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from bascule.blocks.extents import Extent
+from bascule.blocks.memory import aligned
 from bascule.blocks.zeroes import address_of
 from bascule.model.errors import Damaged, Exists, Refused
 
@@ -184,7 +184,7 @@ class RawSink:
     def _bounce(self) -> memoryview:
         buffer: memoryview | None = getattr(self._bounces, "buffer", None)
         if buffer is None:
-            buffer = self._bounces.buffer = memoryview(mmap.mmap(-1, _BOUNCE))
+            buffer = self._bounces.buffer = aligned(_BOUNCE)
         return buffer
 
 

@@ -9,14 +9,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from bascule.model.errors import Refused
 from bascule.ports.objects import ObjectStore
 
-from .azblob import open_azblob
 from .local import LocalStore
-from .memory import MemoryStore
 from .names import check_name
-from .s3 import open_s3
 
 _CURE = "name a folder (/srv/backup or file:///srv/backup), az://container/prefix or s3://bucket/prefix"
-_CLOUDS = {"az": open_azblob, "s3": open_s3}
+_CLOUDS = ("az", "s3")
 
 
 def open_store(
@@ -30,6 +27,8 @@ def open_store(
     """
     scheme, colon, _ = url.partition(":")
     if url == "memory:":
+        from .memory import MemoryStore
+
         return MemoryStore()
     if not url:
         raise Refused("the store has no address", cure=_CURE)
@@ -42,7 +41,19 @@ def open_store(
         raise Refused(f"there is no kind of store called {scheme[:20]!r}", cure=_CURE)
     if not parts.netloc:
         raise Refused(f"{url} names no bucket or container", cure=_CURE)
-    return _CLOUDS[scheme](parts.netloc, _prefix(parts), settings)
+    # Loaded when a place needs them: a copy into a folder starts sooner without.
+    if scheme == "az":
+        from .azblob import open_azblob
+
+        return open_azblob(parts.netloc, _prefix(parts), settings)
+    from .s3 import open_s3
+
+    return open_s3(parts.netloc, _prefix(parts), settings)
+
+
+def is_remote(url: str) -> bool:
+    """Tell whether a store lies behind a network, where what fails may succeed a moment later."""
+    return url.partition(":")[0] in _CLOUDS
 
 
 def _split(url: str) -> SplitResult:

@@ -11,7 +11,6 @@ they are; one that lies is found out, and costs no memory beyond TAIL_MAX.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +18,16 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError, frame_content_size
+from zstandard import (
+    STRATEGY_FAST,
+    ZstdCompressionParameters,
+    ZstdCompressor,
+    ZstdDecompressor,
+    ZstdError,
+    frame_content_size,
+)
 
+from bascule.blocks.memory import aligned
 from bascule.model.errors import Damaged, Refused
 
 from .sealing import INDEX_NONCE, PAYLOAD_NONCE, RAW, SALT_BYTES, TAG_BYTES, Place, Sealer, name_tag, nonce
@@ -38,6 +45,18 @@ PAYLOAD_MAX = 64 << 20
 TAIL_MAX = PAYLOAD_MAX + FRAMES_MAX * _FRAME.size
 _SLACK = 2 << 20
 _UNUSED = bytes(7)
+# Level 1 of zstd, but for matches of 7 bytes and more: on system files a tenth less
+# processor time for 0.7 % more bytes, and compressing is two thirds of what a copy costs.
+_FAST = ZstdCompressionParameters(
+    window_log=18,
+    chain_log=13,
+    hash_log=14,
+    search_log=1,
+    min_match=7,
+    target_length=0,
+    strategy=STRATEGY_FAST,
+    write_checksum=False,
+)
 
 
 class Kind(IntEnum):
@@ -87,9 +106,9 @@ class Builder:
 
     def __init__(self, sealer: Sealer, capacity: int = SEGMENT_BYTES) -> None:
         self._sealer = sealer
-        self._view = memoryview(mmap.mmap(-1, capacity + _SLACK))
+        self._view = aligned(capacity + _SLACK)
         self._capacity = capacity
-        self._compress = ZstdCompressor(level=1, write_checksum=False).compress
+        self._compress = ZstdCompressor(compression_params=_FAST).compress
         self._digest = sealer.digester()
         self._at = 0
         self._finished = False

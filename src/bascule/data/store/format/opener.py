@@ -6,11 +6,11 @@ a fifth of its processor time in page faults and copies.
 
 from __future__ import annotations
 
-import mmap
 from typing import NamedTuple
 
 from zstandard import ZstdDecompressor, ZstdError
 
+from bascule.blocks.memory import aligned
 from bascule.model.errors import Damaged
 
 from .container import FrameRef, Kind
@@ -34,9 +34,9 @@ class Opener:
     """One worker's memory for sealed, packed and odd frames. Not thread-safe."""
 
     def __init__(self) -> None:
-        self.scratch = memoryview(mmap.mmap(-1, _SCRATCH_BYTES))
-        self._packed = memoryview(mmap.mmap(-1, _FRAME_BYTES))
-        self._plain = memoryview(mmap.mmap(-1, _FRAME_BYTES))
+        self.scratch = aligned(_SCRATCH_BYTES)
+        self._packed = aligned(_FRAME_BYTES)
+        self._plain = aligned(_FRAME_BYTES)
         self._decompressor = ZstdDecompressor()
 
     def plain(self, length: int) -> memoryview:
