@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bascule.blocks.extents import Extent
 from bascule.data.store import (
     BLOCK,
+    Cut,
     DiskKey,
     DiskSpec,
     GroupWriter,
@@ -20,6 +21,7 @@ from bascule.data.store import (
     Tuning,
     Vault,
 )
+from bascule.drivers.objects.local import LocalStore
 from bascule.drivers.objects.memory import MemoryStore, SetClock
 
 GROUP = "shop"
@@ -59,23 +61,25 @@ Change = dict[int, int]
 class Scene:
     """Disks of machines of one group, and what each point of them must hold."""
 
-    objects: MemoryStore = field(default_factory=MemoryStore)
+    objects: MemoryStore | LocalStore = field(default_factory=MemoryStore)
     tuning: Tuning = TINY
     disks: dict[DiskKey, int] = field(default_factory=lambda: {DiskKey("web", "a"): 12 * BLOCK + 100})
     now: dict[DiskKey, bytearray] = field(default_factory=dict)
     points: dict[int, dict[DiskKey, bytes]] = field(default_factory=dict)
+    publish: Callable[[Cut], PointInfo] = Cut.publish
+    clock: SetClock = field(default_factory=SetClock)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.objects, MemoryStore):
+            assert isinstance(self.objects.clock, SetClock)
+            self.clock = self.objects.clock
 
     def init(self) -> Scene:
         self.vault = Vault.init(self.objects, KEY, ids=seeds(), clock=self.clock)
         self.now = {disk: bytearray(size) for disk, size in self.disks.items()}
         return self
 
-    @property
-    def clock(self) -> SetClock:
-        assert isinstance(self.objects.clock, SetClock)
-        return self.objects.clock
-
-    def reopen(self, objects: MemoryStore | None = None) -> Vault:
+    def reopen(self, objects: MemoryStore | LocalStore | None = None) -> Vault:
         """Open the vault as a fresh process would."""
         if objects is not None:
             self.objects = objects
@@ -113,7 +117,7 @@ class Scene:
                     else:
                         lane.erase(disk, Extent(low, high - low))
             lane.close()
-            info = cut.publish()
+            info = self.publish(cut)
         self.now = after
         self.points[info.number] = {disk: bytes(content) for disk, content in after.items()}
         return info

@@ -2,69 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from bascule.data.store import BLOCK, DiskKey
 from bascule.data.store.format.entries import Entry
 from bascule.drivers.objects.memory import Crash, MemoryStore
 from bascule.model.errors import Damaged
+from tests.data.store.acts import ACTS, Act, goes_on, prepared, thins
 from tests.data.store.scene import GROUP, Scene, disk_content
-
-Act = Callable[[Scene], None]
-
-
-def _writes(scene: Scene) -> None:
-    with scene.writer() as writer:
-        scene.point(writer, {i: i + 40 for i in range(10)})
-        scene.point(writer, {i: 0 for i in range(5)})
-        for i in range(4):
-            scene.point(writer, {5 * i: i + 1, 11 + i: i + 2})
-
-
-def _thins(scene: Scene) -> None:
-    numbers = scene.listed()
-    with scene.vault.upkeep(writer="test") as upkeep:
-        upkeep.remove(GROUP, [n for n in numbers[:-1] if n % 3])
-        upkeep.sweep()
-        upkeep.compact()
-        upkeep.sweep()
-
-
-def _thins_twice(scene: Scene) -> None:
-    _thins(scene)
-    with scene.vault.upkeep(writer="test") as upkeep:
-        upkeep.remove(GROUP, scene.listed()[:-2])
-        upkeep.sweep()
-        upkeep.compact()
-
-
-def _reads(scene: Scene) -> None:
-    scene.check()
-
-
-ACTS: dict[str, Act] = {
-    "writer": _writes,
-    "upkeep": _thins,
-    "two upkeep runs": _thins_twice,
-    "reader": _reads,
-}
-
-
-def _prepared() -> Scene:
-    """A history with layers, inline points, erased blocks and enough dead frames to be worth moving."""
-    scene = Scene(disks={DiskKey("web", "a"): 40 * BLOCK + 100}).init()
-    with scene.writer() as writer:
-        scene.point(writer, {i: i + 1000 for i in range(40)})
-        for i in range(1, 13):
-            scene.point(writer, {i % 40: i, i * 5 % 40: i + 100, i * 7 % 40: 0 if i % 4 == 0 else i + 50})
-    return scene
 
 
 def _operations(act: Act) -> list[bool]:
     """What an act changes, one after the other: whether each took effect, or was refused as it should be."""
-    scene = _prepared()
+    scene = prepared()
     before = len(scene.objects.journal)
     act(scene)
     return [op.done for op in scene.objects.journal[before:] if op.verb in ("create", "delete")]
@@ -83,7 +32,7 @@ _CUTS = [
 def test_after_a_power_cut_every_listed_point_is_whole_and_work_goes_on(
     name: str, at: int, when: str
 ) -> None:
-    scene = _prepared()
+    scene = prepared()
     history = dict(scene.points)
     scene.objects.crash(at=at, when=when)  # type: ignore[arg-type]  # one of the two words
     with pytest.raises(Crash):
@@ -105,36 +54,13 @@ def _survive(scene: Scene, before: dict[int, object]) -> None:
         with scene.vault.point(GROUP, extra[0]) as point:
             scene.now = {disk: bytearray(disk_content(point, disk)) for disk in point.disks()}
             scene.points[extra[0]] = {disk: bytes(content) for disk, content in scene.now.items()}
-    _goes_on(scene)
-
-
-def _goes_on(scene: Scene) -> None:
-    scene.now = {disk: bytearray(content) for disk, content in scene.points[scene.listed()[-1]].items()}
-    with scene.writer() as writer:
-        scene.point(writer, {0: 999})
-        _thins(scene)
-        scene.point(writer, {1: 998})
-    scene.check()
-    assert list(scene.vault.verify(full=True)) == []
-    assert _garbage(scene) == []
-
-
-def _garbage(scene: Scene) -> list[str]:
-    """What a last sweep still finds; there must be nothing."""
-    with scene.vault.upkeep(writer="test") as upkeep:
-        upkeep.sweep()
-        upkeep.compact()
-        upkeep.sweep()
-        found = upkeep._survey()
-    alive = found.marks.alive
-    dead = [info.name for info in found.segments if not alive(info.name)]
-    return dead + [info.name for info in found.doomed()]
+    goes_on(scene)
 
 
 def test_the_history_that_is_cut_exercises_moves_and_layers() -> None:
     """The matrix above proves nothing if its acts do nothing."""
-    scene = _prepared()
-    _thins(scene)
+    scene = prepared()
+    thins(scene)
     names = scene.objects.names()
     assert any(name.startswith("moved/") for name in names)
     assert any(name.startswith("segments/~upkeep/") for name in names)
@@ -149,7 +75,7 @@ def _entries(scene: Scene) -> list[Entry]:
 
 
 def test_a_point_cut_short_does_not_exist() -> None:
-    scene = _prepared()
+    scene = prepared()
     name = f"points/{GROUP}/" + next(n for n in scene.objects.names("points/")).rsplit("/", 1)[1]
     whole = scene.objects.content(name)
     for length in range(0, len(whole), 97):

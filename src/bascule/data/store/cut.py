@@ -9,8 +9,8 @@ two writers can never both publish. Nothing is ever updated in place.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -142,6 +142,7 @@ class Cut:
         self._complete = True
         self._stored_apart = False
         self._ended = False
+        self._failure: BaseException | None = None
         self._prepared: tuple[Entry, dict[DiskKey, Stack]] | None = None
         self.digest: Callable[[bytes | memoryview], bytes] = owner.access.sealer.digester()
         self._changes = {key: self._change(key, size) for key, size in _disks(self._machines)}
@@ -179,7 +180,9 @@ class Cut:
 
     def absorb(self, disk: DiskKey, runs: list[Run]) -> None:
         """Take runs from a lane; many of them become a layer at once, so memory stays bounded."""
-        with self._guard:
+        with self._guard, self._failing_for_good():
+            if self._ended:
+                return
             change = self._changes[disk]
             change.changed_blocks += sum(run.span for run in runs)
             change.runs += runs
@@ -207,14 +210,14 @@ class Cut:
     def publish(self) -> PointInfo:
         """Make the point exist, durably and at once for all its disks, or raise and change nothing.
 
-        After Unavailable the outcome is unknown: asking again finds out, and ends
-        with exactly one point.
+        After Unavailable the outcome may be unknown: asking again finds out, and ends
+        with exactly one point; or with Refused and none, if data or maps could not be stored.
         """
         if self._prepared is None:
             self._check_open()
             if self._lanes:
                 raise Refused("a lane of this cut is still open", cure="close all lanes before publishing")
-            with self._owner.noticing_take_over():
+            with self._failing_for_good(), self._owner.noticing_take_over():
                 self._prepared = self._prepare()
         entry, stacks = self._prepared
         head = self._owner.publish(entry, stacks)
@@ -225,9 +228,9 @@ class Cut:
         """Give the cut up; what it stored is swept later. Safe to call twice, and after ``publish``."""
         if self._ended:
             return
+        self._ended = True
         for lane in list(self._lanes):
             lane.close()
-        self._ended = True
         self._maps.drop()
         for builder in self._left:
             self.uploads.give_back(builder)
@@ -241,7 +244,20 @@ class Cut:
     def __exit__(self, *_: object) -> None:
         self.abandon()
 
+    @contextmanager
+    def _failing_for_good(self) -> Iterator[None]:
+        """Let no point come of a cut that failed half-way: some of its runs may be in no map."""
+        try:
+            yield
+        except BaseException as error:
+            self._failure = error
+            raise
+
     def _check_open(self) -> None:
+        if self._failure is not None:
+            raise Refused(
+                "this cut failed and cannot be published", cure="abandon it and start another cut"
+            ) from self._failure
         if self._ended or self._prepared is not None:
             raise Refused("this cut has ended", cure="start another cut")
 

@@ -190,11 +190,14 @@ class Lane:
         if self._closed:
             return
         self._closed = True
-        for disk, runs in self._runs.items():
-            self._target.absorb(disk, runs)
-        self._runs = {}
         builder, self._builder = self._builder, None
-        self._target.leave(self, builder)
+        left, self._runs = self._runs, {}
+        try:
+            for disk, runs in left.items():
+                self._target.absorb(disk, runs)
+        finally:
+            # Buffers are few: one that is not handed back is missing until the session ends.
+            self._target.leave(self, builder)
 
     def _disk(self, disk: DiskKey) -> tuple[bytes, int]:
         if self._closed:

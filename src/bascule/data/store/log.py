@@ -35,6 +35,9 @@ class Numbered(Protocol):
     def number(self) -> int: ...
 
     @property
+    def session(self) -> str: ...
+
+    @property
     def writer(self) -> str: ...
 
     @property
@@ -130,12 +133,21 @@ class Log(Generic[E]):
         except Exists as error:
             found = self.read(entry.number)
             if found.entry.nonce != entry.nonce:
-                raise Fenced(
-                    f"{found.entry.writer} took over group {self.group} at entry {entry.number}",
-                    cure="this writer has stopped for good; start anew to take over in turn",
-                ) from error
+                raise _fenced(self.group, entry, found.entry) from error
             return found
         return Head(entry, digest_of(data))
+
+
+def _fenced(group: str, mine: Numbered, theirs: Numbered) -> Fenced:
+    if theirs.session == mine.session:
+        return Fenced(
+            f"entry {theirs.number} of group {group}, which this session gave up, was stored after all",
+            cure="begin a new session, which goes on from that entry",
+        )
+    return Fenced(
+        f"{theirs.writer} took over group {group} at entry {theirs.number}",
+        cure="this writer has stopped for good; start anew to take over in turn",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,11 @@ class Vault:
 
         self._check_primitive()
         session = Upkeep(self.access, self.ids, self.clock, limits)
-        session.take_over(writer)
+        try:
+            session.take_over(writer)
+        except BaseException:
+            session.close()
+            raise
         return session
 
     def _check_primitive(self) -> None:

@@ -54,6 +54,7 @@ class Compactor:
 
     def move(self, victims: list[str], marks: Marks) -> Moves:
         """Store the live frames of ``victims`` anew; when this returns they are durable."""
+        self._forget()
         moves = Moves()
         for name in victims:
             try:
@@ -65,6 +66,13 @@ class Compactor:
             self._builder = None
         self._uploads.drain()
         return moves
+
+    def _forget(self) -> None:
+        """Let go of a batch that failed: its move was never published, so nothing depends on what it lost."""
+        builder, self._builder = self._builder, None
+        if builder is not None:
+            self._uploads.give_back(builder)
+        self._uploads.forgive()
 
     def _one(self, name: str, live: list[int], moves: Moves) -> Page:
         kind = kind_of(Source(name, b""))

@@ -207,7 +207,12 @@ class Upkeep:
     # compaction
 
     def compact(self) -> CompactReport:
-        """Move live frames out of objects that are mostly dead, and out of removed points."""
+        """Move live frames out of objects that are mostly dead, and out of removed points.
+
+        A move of this session that was cut short, by a full disk for one, is finished first.
+        """
+        with self._log.noticing_take_over(self.state.number):
+            self._finish_moves()
         found = self._survey()
         victims = found.sparse(self._limits.move_live_below)
         report = CompactReport()

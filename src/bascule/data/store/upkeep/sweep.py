@@ -96,7 +96,11 @@ def survey(access: Access, state: UpkeepEntry, now: float) -> Survey:
     moved = list(objects.list(names.MOVED))
     # Still the owner now: so nothing in these lists was written by a session after ours.
     if next(upkeep_log(access).numbers(), None) != state.number:
-        raise Fenced("another upkeep session took over this vault", cure="let that one finish")
+        raise Fenced(
+            "another upkeep session took over this vault, "
+            "or an entry that this one gave up was stored after all",
+            cure="let the other one finish, or begin a new one",
+        )
     holds = pins.holds(objects)
     logs = list(objects.list(names.POINTS))
     expired = {hold.name for hold in holds if hold.until is not None and hold.until < now}
