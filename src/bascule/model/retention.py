@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from .errors import Refused
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SPAN = re.compile(r"(\d+)([smhdw])\Z")
+_SPAN = re.compile(r"(\d{1,9})([smhdw])\Z")
+
+Aged = tuple[int, float]
+"""A point's number and its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,15 @@ class Rung:
 
     age_seconds: int
     interval_seconds: int
+
+    def oldest(self, points: list[Aged]) -> list[Aged]:
+        """Return the first of the points in each interval, of whatever age."""
+        if self.interval_seconds == 0:
+            return points
+        first: dict[int, Aged] = {}
+        for point in points:
+            first.setdefault(int(point[1] // self.interval_seconds), point)
+        return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +58,21 @@ class Ladder:
             rungs.append(Rung(_seconds(age, text), 0 if interval == "all" else _seconds(interval, text)))
         return cls(tuple(rungs))
 
-    def keep(self, points: Iterable[tuple[int, float]]) -> set[int]:
+    def keep(self, points: Iterable[Aged]) -> set[int]:
         """Return the numbers to keep of points given as (number, time).
 
-        Of each interval its oldest point stays: a point kept once is kept until its
-        rung ends, however often this is asked. The newest point always stays.
+        Of each interval its oldest point stays, of those that the rungs before would keep:
+        so what a rung keeps was kept by all before it, and a run never removes what a
+        later one would have kept, however often this is asked. The newest point always stays.
         """
-        ordered = sorted(points, key=lambda point: point[0])
-        if not ordered:
+        left = sorted(points, key=lambda point: point[0])
+        if not left:
             return set()
-        newest = max(time for _, time in ordered)
-        kept = {ordered[-1][0]}
-        taken: set[tuple[int, int]] = set()
-        for number, time in ordered:
-            rung = self._rung(newest - time)
-            if rung is None:
-                continue
-            if rung.interval_seconds == 0:
-                kept.add(number)
-                continue
-            slot = (rung.interval_seconds, int(time // rung.interval_seconds))
-            if slot not in taken:
-                taken.add(slot)
-                kept.add(number)
+        newest = max(time for _, time in left)
+        kept = {left[-1][0]}
+        for rung in self.rungs:
+            left = rung.oldest(left)
+            kept |= {number for number, time in left if self._rung(newest - time) == rung}
         return kept
 
     def _rung(self, age: float) -> Rung | None:
