@@ -62,8 +62,9 @@ class Ladder:
         """Return the numbers to keep of points given as (number, time).
 
         Of each interval its oldest point stays, of those that the rungs before would keep:
-        so what a rung keeps was kept by all before it, and a run never removes what a
-        later one would have kept, however often this is asked. The newest point always stays.
+        so what a rung keeps was kept by all before it, and asking now removes nothing that
+        asking later would have kept. How often this is asked does not matter either if
+        each interval is a multiple of the one before. The newest point always stays.
         """
         left = sorted(points, key=lambda point: point[0])
         if not left:
