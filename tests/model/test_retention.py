@@ -24,7 +24,7 @@ ladders = st.builds(
 # As people write them: each interval a multiple of the one before.
 usual_ladders = st.builds(
     lambda ages, young, first, factors: Ladder(
-        tuple(map(Rung, sorted(ages), young + [*itertools.accumulate(factors, int.__mul__, initial=first)]))
+        tuple(map(Rung, sorted(ages), [*young, *itertools.accumulate(factors, int.__mul__, initial=first)]))
     ),
     st.sets(spans, min_size=1, max_size=4),
     st.sampled_from([[], [0]]),
