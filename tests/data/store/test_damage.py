@@ -26,7 +26,7 @@ A, B = DiskKey("web", "a"), DiskKey("db", "b")
 DISKS = {A: 6 * BLOCK + 100, B: BLOCK}
 SMALL = Tuning(upload_threads=1, buffers=3, inline_bytes=400, shape=Shape(2, 2, 8))
 OTHER_KEY = KeyFile(b"o" * 32)
-SHARES = 8
+SHARES = 40
 
 Hurt = set[tuple[int, DiskKey, int]]
 """Blocks of disks of points that cannot be read."""

@@ -108,6 +108,7 @@ def long() -> Long:
     return _history(POINTS)
 
 
+@pytest.mark.lab
 def test_ten_thousand_points_are_opened_listed_swept_and_thinned_at_a_bounded_cost(long: Long) -> None:
     _opening_the_last_point_costs_what_opening_the_tenth_does(long)
     _the_head_is_found_at_once(long)
@@ -256,6 +257,7 @@ def figures(gib: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.lab
 def test_the_map_of_a_dense_terabyte_has_few_layers_opens_at_once_and_fits_a_small_memory() -> None:
     found = figures(TIB)
     assert found["layers"] <= 14
@@ -266,6 +268,7 @@ def test_the_map_of_a_dense_terabyte_has_few_layers_opens_at_once_and_fits_a_sma
     assert found["mib"] < 160
 
 
+@pytest.mark.lab
 def test_a_delta_costs_its_own_size_on_a_disk_of_any_size() -> None:
     data = 64 << 20
     small, medium, large = (data + figures(gib)["delta_bytes"] for gib in (16, 256, TIB))
