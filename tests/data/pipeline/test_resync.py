@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from bascule.blocks.cut import BLOCK, FRAME, UNIT
@@ -188,9 +190,23 @@ class Shelf:
 
     def __init__(self) -> None:
         self.kept = b""
+        self.saved = threading.Event()
 
     def save(self, data: bytes) -> None:
         self.kept = data
+        self.saved.set()
+
+
+class BrokenAfter(Image):
+    """An image that breaks as told, but not before something was saved."""
+
+    def __init__(self, shelf: Shelf, content: bytes, extents: list[Extent]) -> None:
+        super().__init__(content, extents, broken=(extents[0].offset, Unavailable("killed")))
+        self._shelf = shelf
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        assert self._shelf.saved.wait(20)
+        super().read_into(offset, buffer)
 
 
 @pytest.mark.parametrize("share", [1, 5, 9])
@@ -233,9 +249,8 @@ def test_holes_found_equal_are_settled_too(monkeypatch: pytest.MonkeyPatch) -> N
     base = bytes(4 * UNIT) + noise(UNIT, 1)
     world, shelf = world_with(base), Shelf()
     extents = [Extent(4 * UNIT, UNIT)]
-    broken = (4 * UNIT, Unavailable("killed"))
     with pytest.raises(Unavailable):
-        resynced(world, capture(Image(base, extents, broken=broken)), Journal("i", shelf.save))
+        resynced(world, capture(BrokenAfter(shelf, base, extents)), Journal("i", shelf.save))
     did = resynced(world, capture(Image(base, extents)), Journal("i", shelf.save, shelf.kept))
     assert did.settled_bytes == 4 * UNIT
     assert world.content() == base

@@ -70,7 +70,7 @@ def send(
     with ExitStack() as undo:
         cut = writer.cut(capture.machines, consistency=capture.consistency, captured_at=capture.captured_at)
         undo.callback(cut.abandon)
-        senders = _senders(cut, read_bytes, conduct)
+        senders = _senders(cut, writer.tuning.buffers, read_bytes, conduct)
         pump(plan(tasks), [worker_of(sender) for sender in senders], conduct)
         conduct.cancel.check()
         point = cut.publish()
@@ -101,9 +101,12 @@ def _task(writer: GroupWriter, key: DiskKey, source: DiskSource, size: int) -> T
     return Task(key, source, is_known, Leftovers(lambda: writer.durable(key)))
 
 
-def _senders(cut: Cut, read_bytes: int, conduct: Conduct) -> list[Sender]:
-    """Open a lane per worker, but no more than there are units: a small delta is one small object."""
-    count = max(1, min(conduct.workers, -(-read_bytes // UNIT)))
+def _senders(cut: Cut, buffers: int, read_bytes: int, conduct: Conduct) -> list[Sender]:
+    """Open a lane per worker, but no more than there are units: a small delta is one small object.
+
+    Each lane holds a buffer of the session. Two stay free: one to be stored, one for the map.
+    """
+    count = max(1, min(conduct.workers, buffers - 2, -(-read_bytes // UNIT)))
     return [Sender(cut.lane(), cut.digest, conduct) for _ in range(count)]
 
 

@@ -40,6 +40,11 @@ class Tuning:
     segment_bytes: int = SEGMENT_BYTES
     shape: Shape = field(default_factory=Shape)
 
+    @classmethod
+    def for_lanes(cls, count: int) -> Tuning:
+        """Return the usual, with a buffer for each lane, one to be stored and one for the map."""
+        return cls(buffers=max(cls().buffers, count + 2))
+
 
 class Owner(Protocol):
     """What a cut needs of the session that owns the log."""

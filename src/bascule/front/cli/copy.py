@@ -102,7 +102,7 @@ def copy(  # noqa: PLR0913 - one argument for each option of the command
     name: Name = "",
     disk: DiskIds = None,
     changed: Changes = None,
-    workers: Workers = 2,
+    workers: Workers = 3,
     limit: Limit = "",
     key_file: KeyFilePath = None,
     passphrase_file: PassphrasePath = None,
@@ -126,6 +126,8 @@ def copy(  # noqa: PLR0913 - one argument for each option of the command
       bascule copy root.raw data.raw s3://backup/points --group shop --machine db1 --limit 50M
       bascule copy 'nbd+unix:///disk0?socket=/run/vm.sock&bitmap=since12' /srv/points --group web
     """
+    from bascule.data.store import Tuning
+
     tools, screen = tools_of(context), Screen(is_json=is_json)
     order = Order.of(sources, disk or [], changed or [], (group, machine, name))
     begun = tools.clock.monotonic()
@@ -133,7 +135,8 @@ def copy(  # noqa: PLR0913 - one argument for each option of the command
         capture = open_things.enter_context(_captured(tools, order))
         vault, _ = open_things.enter_context(opened(tools, store, KeyOptions(key_file, passphrase_file)))
         conduct = open_things.enter_context(conducted(tools.clock, screen, "copy", workers, limit))
-        writer = open_things.enter_context(vault.begin(order.group, writer=tools.who))
+        tuning = Tuning.for_lanes(workers)
+        writer = open_things.enter_context(vault.begin(order.group, writer=tools.who, tuning=tuning))
         _refuse_strangers(vault, capture.machines[0], order.group)
         try:
             copied, resynced = _send(vault, writer, capture, conduct)

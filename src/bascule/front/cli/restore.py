@@ -75,7 +75,7 @@ def restore(  # noqa: PLR0913 - one argument for each option of the command
     format: Format = "",
     force: Force = False,
     no_pin: NoPin = False,
-    workers: Workers = 2,
+    workers: Workers = 4,
     limit: Limit = "",
     key_file: KeyFilePath = None,
     passphrase_file: PassphrasePath = None,

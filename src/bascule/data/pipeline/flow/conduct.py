@@ -16,15 +16,15 @@ class Conduct:
     """What a caller decides about one transfer; a throttle may be shared by many.
 
     ``workers`` compress and seal, ``readers`` keep units of 4 MiB ready for them: memory
-    is (readers + 2 x workers) x 4 MiB beside the session's segments. A restore has
-    only workers, of 12 MiB each, and likes eight of them.
+    is (readers + 2 x workers) x 4 MiB beside the session's segments. One more than
+    there are cores keeps all of these busy. A restore has only workers, of 12 MiB each.
     """
 
     meter: Meter
     cancel: Cancel = field(default_factory=Cancel)
     throttle: Throttle | None = None
-    workers: int = 2
-    readers: int = 2
+    workers: int = 3
+    readers: int = 3
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.readers < 1:
