@@ -185,8 +185,10 @@ def test_a_full_disk_has_no_room_for_a_pin_and_a_point_is_read_without_one(disk:
     scene = prepared()
     lay_out(scene, disk)
     disk.fill()
-    with pytest.raises(Unavailable, match=f"{disk.root}/vault/pins/.*No space left"):
+    with pytest.raises(Unavailable, match=f"{disk.root}/vault/pins/.*No space left") as raised:
         scene.vault.point(GROUP)
+    assert "--no-pin" in raised.value.cure
+    assert raised.value.code == "no-room"
     scene.check_point(scene.vault.peek(GROUP))
     assert not list(scene.objects.list("pins/"))
 

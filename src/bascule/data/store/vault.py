@@ -175,7 +175,15 @@ class Vault:
         return PointReader(self.access, entry, pins.NoLease(held.pin_id) if durable else held)
 
     def _pin(self, name: str, purpose: str) -> str:
-        self._create_sealed(name, Kind.PIN, {"purpose": purpose, "created_at": self.clock.now()})
+        try:
+            self._create_sealed(name, Kind.PIN, {"purpose": purpose, "created_at": self.clock.now()})
+        except (Refused, Unavailable) as error:
+            without = "while nobody thins or sweeps, it can be read without a pin (--no-pin)"
+            raise type(error)(
+                f"the point cannot be pinned: {error.message}",
+                cure=f"{error.cure}; or, {without}" if error.cure else without,
+                code=error.code,
+            ) from error
         return name
 
     def new_pin_id(self) -> str:
