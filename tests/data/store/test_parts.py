@@ -23,7 +23,7 @@ from bascule.data.store import (
     Vault,
 )
 from bascule.drivers.objects.memory import Crash, MemoryStore, SetClock
-from bascule.model.errors import Damaged, Missing, Refused
+from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from tests.data.store.scene import GROUP, TINY, Change, block_of, disk_content, seeds
 
 KEY = KeyFile(bytes(range(32)))
@@ -250,6 +250,21 @@ def test_a_part_is_announced_after_its_lanes_are_closed_and_speaks_of_its_own_di
             part.publish(captured_at=0.0)
         lane.close()
         part.publish(captured_at=0.0)
+
+
+def test_a_part_whose_upload_failed_is_never_announced_and_the_next_one_is_whole() -> None:
+    team = Team()
+    with team.owner() as owner, team.gateway("east") as east:
+        failed = begin(east, owner, 1, WEB)
+        team.objects.fail("create", prefix="segments/")
+        write(failed, WEB, {0: 1})
+        with pytest.raises(Unavailable):
+            failed.publish(captured_at=1001.0)
+        announce(east, owner, 1, WEB, {0: 2})
+        with pytest.raises(Refused, match="begun another part"):
+            failed.publish(captured_at=1001.0)
+        info = collect(owner, 1)
+    assert team.content(info.number, WEB) == disk_of({0: 2})
 
 
 STEPS = ({WEB: {0: 1, 1: 1}, DB: {0: 1}}, {WEB: {1: 0, 2: 2}}, {WEB: {3: 3}, DB: {0: 3, 7: 3}})

@@ -65,6 +65,7 @@ class PartWriter:
         self._runs: dict[DiskKey, list[Run]] = {disk: [] for disk in self._sizes}
         self._guard = threading.Lock()
         self._open = 0
+        self._turn = gateway.turn
 
     def lane(self) -> Lane:
         """Open a lane; one per worker thread."""
@@ -74,6 +75,8 @@ class PartWriter:
 
     def publish(self, captured_at: float) -> str:
         """Store and announce the part; return its name. A part is announced once."""
+        if self._turn != self._gateway.turn:
+            raise Refused("this gateway has begun another part", cure="begin this one anew")
         if self._open:
             raise Refused("a lane of this part is still open", cure="close all lanes before publishing")
         self._gateway.uploads.drain()
@@ -158,9 +161,15 @@ class Gateway:
         self._id = f"{names.check_group(name)}-{ids.random(8).hex()}"
         self._streams: dict[str, Stream] = {}
         self._guard = threading.Lock()
+        self.turn = 0
 
     def part(self, key: PartKey, machine: MachineSpec) -> PartWriter:
-        """Begin a machine's part of a cut, for the session that owns the log; one part at a time."""
+        """Begin a machine's part of a cut, for the session that owns the log; one part at a time.
+
+        The part before, if it was not published, never will be: so what failed of it is forgotten.
+        """
+        self.turn += 1
+        self.uploads.forgive()
         return PartWriter(self, key, machine)
 
     def stream(self, machine: str) -> Stream:
