@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Enough to see a family of cases fail, few enough that ``make check`` takes less than a minute.
-BRIEF_CASES = 4
+BRIEF_CASES = 3
 BRIEF_EXAMPLES = 20
 
 # No deadline: the same example takes ten times as long while a guest boots on the other core.

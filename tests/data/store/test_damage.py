@@ -1,8 +1,7 @@
 """Everything that can happen to bytes at rest happens to a small vault: none of it yields a wrong byte.
 
-A reading that does not touch a byte cannot be changed by it. So for each byte of each
-object, with that byte changed, exactly the readings that touch it are repeated; bytes
-that no reading touches are left to a full verification.
+A reading that does not touch a byte cannot be changed by it. So for each byte, changed, exactly the
+readings that touch it are repeated; bytes that no reading touches are left to a full verification.
 """
 
 from __future__ import annotations
@@ -264,6 +263,7 @@ def test_few_bytes_are_not_needed_by_anybody() -> None:
     assert len(_unneeded(made)) < sum(sizes) / 8
 
 
+@pytest.mark.lab
 def test_every_finding_about_a_changed_byte_names_exactly_the_blocks_it_hurts() -> None:
     made = vaulted()
     for name, at in _one_place_of_each_part(made):
@@ -304,6 +304,7 @@ def test_each_lost_object_is_found_with_exactly_the_blocks_it_hurts(full: bool) 
             assert any(name in finding.what or "is lost" in finding.what for finding in findings), name
 
 
+@pytest.mark.lab
 def test_each_object_cut_short_is_found_and_never_read_as_a_whole_one() -> None:
     made = vaulted()
     for name in made.names:

@@ -17,6 +17,8 @@ from bascule.drivers.objects.s3 import open_s3
 from bascule.model.errors import BasculeError, Exists, Missing, Refused, Unavailable
 from tests.contracts.objects import names, read_range
 
+pytestmark = pytest.mark.lab
+
 Answer = tuple[int, dict[str, str], bytes]
 DATE = "Mon, 03 Mar 2025 10:00:00 GMT"
 
