@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.data.figures import instant
+from tests.waiting import wait_until
 
 FIGURES = {
     "full",
@@ -80,10 +80,7 @@ def test_a_run_that_is_stopped_leaves_neither_processes_nor_stores(tmp_path: Pat
         str(tmp_path),
     ]
     with subprocess.Popen([*command, "--only", "from-nbd"], stderr=subprocess.DEVNULL) as bench:
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.glob("rooms/*/*/source")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: any(tmp_path.glob("rooms/*/*/source")))
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children").read_text().split()
         bench.terminate()
 

@@ -24,6 +24,7 @@ from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import Client
 from tests.data.instant.points import GROUP, MACHINE, content, opened, vault
+from tests.waiting import wait_until
 
 ROOT = content(9 * BLOCK + 777, seed=1)
 DATA = content(6 * BLOCK, seed=2)
@@ -229,7 +230,7 @@ def test_a_store_away_makes_a_guest_wait_and_go_on(home: Home) -> None:
     reader = threading.Thread(target=lambda: seen.append(read(waiting, 8 * BLOCK, 10)))
     reader.start()
     assert read(quick, 0, BLOCK) == ROOT[:BLOCK]
-    until(lambda: server.status.store_is_away)
+    wait_until(lambda: server.status.store_is_away)
     home.objects.heal()
     reader.join(30)
     assert seen == [ROOT[8 * BLOCK : 8 * BLOCK + 10]]
@@ -278,15 +279,6 @@ def rename_boot(path: Path) -> None:
     fields[2], fields[-1] = b"before".ljust(36, b"\0"), 0
     fields[-1] = journal.zlib.crc32(journal._HEAD.pack(*fields))
     path.write_bytes(journal._HEAD.pack(*fields) + data[journal._HEAD.size :])
-
-
-def until(condition: Callable[[], bool]) -> None:
-    turn = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        turn.wait(0.01)
-    pytest.fail("it never happened")
 
 
 STEPS = 100

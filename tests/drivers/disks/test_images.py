@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tests.contracts.disks import (
     read,
     sample,
 )
+from tests.waiting import wait_until
 
 
 def qemu_img(*arguments: str | Path) -> str:
@@ -62,13 +62,6 @@ def our_processes(path: Path) -> dict[int, bytes]:
 
 def our_servers(path: Path) -> list[int]:
     return [pid for pid, program in our_processes(path).items() if program.endswith(b"qemu-nbd")]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 class TestQcow2Source(DiskSourceContract):

@@ -4,10 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_until
 
 MIB = 1 << 20
 
@@ -230,7 +231,5 @@ def test_a_person_reads_how_to_go_on(desk) -> None:
 
 def wait_for_a_writer(store: str) -> None:
     """Wait for the fence that a copy begins with."""
-    deadline = time.monotonic() + 60
-    while not any(path.is_file() for path in (Path(store) / "points").rglob("*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    points = Path(store) / "points"
+    wait_until(lambda: any(path.is_file() for path in points.rglob("*")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.export import Content
 from bascule.wire.nbd.memory import MemoryExport
 from bascule.wire.nbd.server import Ended, Server
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 
@@ -64,19 +64,6 @@ class Rigged(MemoryExport):
 
 
 @pytest.fixture
-def wait_until() -> Callable[[Callable[[], bool]], None]:
-    """Return when a condition holds, or fail."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.005)
-
-    return wait
-
-
-@pytest.fixture
 def ended() -> list[Ended]:
     """How the connections of ``server`` ended, in order."""
     return []
@@ -101,9 +88,7 @@ def listens(path: Path) -> bool:
 
 
 @pytest.fixture
-def spawn(
-    tmp_path: Path, wait_until: Callable[[Callable[[], bool]], None]
-) -> Iterator[Callable[..., Address]]:
+def spawn(tmp_path: Path) -> Iterator[Callable[..., Address]]:
     """Start an NBD server that listens on the socket it is told by ``{socket}``; return its address."""
     started: list[subprocess.Popen[bytes]] = []
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from bascule.wire.nbd.crew import Bounds, Crew
 from bascule.wire.nbd.protocol.requests import Request
-
-WaitUntil = Callable[[Callable[[], bool]], None]
+from tests.waiting import wait_until
 
 
 def request(number: int, size: int = 0) -> Request:
@@ -46,7 +44,7 @@ def test_all_that_was_submitted_is_done_when_it_finishes() -> None:
     assert work.deaths == 0
 
 
-def test_threads_are_as_many_as_there_is_work_for(wait_until: WaitUntil) -> None:
+def test_threads_are_as_many_as_there_is_work_for() -> None:
     work = Work()
     crew = Crew(work, work.mourn, Bounds(workers=3))
     before = threading.active_count()
@@ -66,7 +64,7 @@ def test_threads_are_as_many_as_there_is_work_for(wait_until: WaitUntil) -> None
     [(Bounds(workers=1, requests=4), 0), (Bounds(workers=1, payload_bytes=4000), 1000)],
     ids=["requests", "bytes"],
 )
-def test_a_full_crew_keeps_the_next_request_waiting(bounds: Bounds, size: int, wait_until: WaitUntil) -> None:
+def test_a_full_crew_keeps_the_next_request_waiting(bounds: Bounds, size: int) -> None:
     work = Work()
     crew = Crew(work, work.mourn, bounds)
     submitted: list[int] = []

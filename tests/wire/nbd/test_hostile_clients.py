@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,9 @@ from bascule.wire.nbd.protocol.constants import Option
 from bascule.wire.nbd.protocol.options import pack_go, pack_meta
 from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import Limits
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
-WaitUntil = Callable[[Callable[[], bool]], None]
 
 
 def option(number: int, data: bytes = b"") -> bytes:
@@ -148,9 +148,7 @@ def test_half_a_word_is_not_waited_for_without_end(hurried: Server, ended: list[
     [b"\0\0\0\3" + option(Option.LIST) * 200, ENTER + request(nbd.WRITE, 0, 4096)],
     ids=["options", "a write"],
 )
-def test_a_slow_drip_is_cut_off(
-    hurried: Server, ended: list[Ended], said: bytes, wait_until: WaitUntil
-) -> None:
+def test_a_slow_drip_is_cut_off(hurried: Server, ended: list[Ended], said: bytes) -> None:
     with raw(hurried, said[:-1]) as connected:
 
         def drip() -> bool:
@@ -162,7 +160,7 @@ def test_a_slow_drip_is_cut_off(
     assert ended[0].error
 
 
-def test_an_idle_client_may_stay(hurried: Server, ended: list[Ended], wait_until: WaitUntil) -> None:
+def test_an_idle_client_may_stay(hurried: Server, ended: list[Ended]) -> None:
     with Client.connect(hurried.address) as idle:
         with raw(hurried):
             wait_until(lambda: len(ended) == 1)  # twice the time that half a word is given
@@ -171,9 +169,7 @@ def test_an_idle_client_may_stay(hurried: Server, ended: list[Ended], wait_until
         idle.read_into(0, memoryview(bytearray(1)))
 
 
-def test_a_client_that_takes_no_replies_is_given_up(
-    hurried: Server, ended: list[Ended], wait_until: WaitUntil
-) -> None:
+def test_a_client_that_takes_no_replies_is_given_up(hurried: Server, ended: list[Ended]) -> None:
     with Client.connect(hurried.address) as client:
         client.write(0, memoryview(b"x" * 16 * MIB))
     with raw(hurried, ENTER + request(nbd.READ, 0, 16 * MIB) * 8):
@@ -182,7 +178,7 @@ def test_a_client_that_takes_no_replies_is_given_up(
 
 
 def test_too_many_greedy_clients_leave_room_when_their_time_is_up(
-    hurried: Server, ended: list[Ended], wait_until: WaitUntil
+    hurried: Server, ended: list[Ended]
 ) -> None:
     with contextlib.ExitStack() as crowd:
         for _ in range(30):
@@ -270,7 +266,7 @@ def test_a_long_write_that_fails_gets_one_error(server: Server, disk) -> None:
 
 @pytest.mark.parametrize("command", [nbd.READ, nbd.CACHE])
 def test_a_client_that_vanished_costs_no_more_reads(
-    server: Server, disk, ended: list[Ended], wait_until: WaitUntil, command: int
+    server: Server, disk, ended: list[Ended], command: int
 ) -> None:
     disk.cold = {at * MIB for at in range(16)}
     disk.gate.clear()

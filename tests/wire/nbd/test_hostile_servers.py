@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +14,7 @@ from bascule.wire.nbd.connecting import Access
 from bascule.wire.nbd.protocol import constants as nbd
 from bascule.wire.nbd.protocol.constants import Option, Rep
 from bascule.wire.nbd.protocol.replies import Buffer, chunks, simple_reply, status_chunk
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 QUICK = Access(timeout=0.3)
@@ -98,9 +99,7 @@ def test_a_silent_server_is_unavailable_after_the_time_allowed(
 
 
 @pytest.mark.parametrize("said", [b"", WELCOME], ids=["handshake", "reply"])
-def test_a_server_that_drips_is_unavailable(
-    pair: tuple[socket.socket, socket.socket], said: bytes, wait_until: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_a_server_that_drips_is_unavailable(pair: tuple[socket.socket, socket.socket], said: bytes) -> None:
     ours, theirs = pair
     caught: list[BasculeError] = []
 

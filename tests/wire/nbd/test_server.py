@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -22,9 +21,9 @@ from bascule.wire.nbd.connecting import Access
 from bascule.wire.nbd.memory import MemoryExport
 from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import Limits
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
-WaitUntil = Callable[[Callable[[], bool]], None]
 
 
 def run(*command: str | Path) -> str:
@@ -208,7 +207,7 @@ def test_what_waits_does_not_hold_up_what_is_at_hand(server: Server, disk) -> No
         assert set(order[2:]) == {0, MIB}
 
 
-def test_stopping_finishes_what_was_asked(server: Server, disk, wait_until: WaitUntil) -> None:
+def test_stopping_finishes_what_was_asked(server: Server, disk) -> None:
     disk.write(0, memoryview(b"x" * 4096))
     disk.cold = {0}
     disk.gate.clear()
@@ -249,9 +248,7 @@ def test_stopping_does_not_wait_for_clients_that_go_on_asking(tmp_path: Path, wh
         assert not asking.is_alive()
 
 
-def test_one_connection_too_many_is_closed_until_another_leaves(
-    disk: MemoryExport, tmp_path: Path, wait_until: WaitUntil
-) -> None:
+def test_one_connection_too_many_is_closed_until_another_leaves(disk: MemoryExport, tmp_path: Path) -> None:
     ended: list[Ended] = []
     where = Address(path=str(tmp_path / "s"))
     with Server({"": disk}, where, limits=Limits(connections=2), report=ended.append) as server:
@@ -302,7 +299,7 @@ def test_a_port_that_is_taken_is_unavailable(disk: MemoryExport) -> None:
 
 
 def test_a_client_that_vanishes_leaves_its_writes_done(
-    server: Server, disk: MemoryExport, ended: list[Ended], wait_until: WaitUntil
+    server: Server, disk: MemoryExport, ended: list[Ended]
 ) -> None:
     client = Client.connect(server.address, access=Access(timeout=5))
     client.write(0, memoryview(b"x" * 3 * MIB))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -19,6 +19,7 @@ from bascule.data.store import BLOCK, FRAME, DiskKey, DiskReader, Opener, Run, V
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Damaged, Unavailable
 from tests.data.instant.points import GROUP, MACHINE, add_point, content, opened, vault
+from tests.waiting import wait_until
 
 SIZE = 40 * BLOCK + 12345
 FIRST = content(SIZE)
@@ -264,12 +265,3 @@ def test_extents_of_a_store_that_is_away_count_as_data(store: MemoryStore) -> No
 
 def gone(offset: int = 0, length: int | None = None) -> Iterator[tuple[Extent, bool]]:
     raise Unavailable("away")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    turn = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        turn.wait(0.01)
-    pytest.fail("it never happened")
