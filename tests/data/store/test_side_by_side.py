@@ -139,7 +139,7 @@ def test_a_lock_that_comes_after_the_announcement_is_told_so(scene: Scene) -> No
 def test_a_session_that_died_while_deciding_leaves_points_lockable_to_the_next(scene: Scene) -> None:
     first = scene.listed()[0]
     with scene.vault.upkeep(writer="dies") as upkeep:
-        upkeep._commit(leaving={GROUP: (first,)})
+        upkeep._publish(replace(upkeep._following(), leaving={GROUP: (first,)}))
     with pytest.raises(Unavailable):
         scene.vault.lock(GROUP, first, FAR_AWAY)
     with scene.vault.upkeep(writer="next") as upkeep:

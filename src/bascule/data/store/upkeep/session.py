@@ -114,9 +114,9 @@ class Upkeep:
         if before.kind != "fence":
             self._access.objects.delete([names.entry(names.UPKEEP_GROUP, before.number)])
 
-    def _commit(self, **changes: object) -> None:
-        head = self._next(self._head, "state", self.state.writer)
-        self._publish(replace(head, **changes))  # type: ignore[arg-type]  # fields of UpkeepEntry, by name
+    def _following(self) -> UpkeepEntry:
+        """Return the next state, in which nothing has changed yet."""
+        return self._next(self._head, "state", self.state.writer)
 
     # thinning
 
@@ -173,11 +173,12 @@ class Upkeep:
     def _remove(self, group: str, found: dict[int, RemovedRange]) -> list[int]:
         """Announce, look for locks once more, remove: a lock sees the announcement, or is seen."""
         if found:
-            self._commit(leaving={group: tuple(found)})
+            self._publish(replace(self._following(), leaving={group: tuple(found)}))
             held = self._locked(group)
             found = {number: gap for number, gap in found.items() if number not in held}
             gone = join([*self.state.removed.get(group, ()), *found.values()])
-            self._commit(removed=self.state.removed | {group: gone}, leaving={})
+            removed = self.state.removed | {group: gone}
+            self._publish(replace(self._following(), removed=removed, leaving={}))
         return sorted(found)
 
     def _store_now(self) -> float:
@@ -223,7 +224,7 @@ class Upkeep:
             moves = self._compactor.move(batch, found.marks)
             if moves.tables:
                 pending = {n: base64.b64encode(t.pack()).decode() for n, t in moves.tables.items()}
-                self._commit(pending=pending)
+                self._publish(replace(self._following(), pending=pending))
                 self._finish_moves()
             report = report.plus(moves)
         return report
@@ -241,7 +242,7 @@ class Upkeep:
             except Exists:
                 continue  # an earlier session wrote it and died before it deleted the old object
         self._access.objects.delete(list(pending))
-        self._commit(pending={})
+        self._publish(replace(self._following(), pending={}))
 
     def close(self) -> None:
         """End the session's threads."""
