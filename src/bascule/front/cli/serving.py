@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bascule.model.errors import Refused
 from bascule.wire.nbd.address import Address
@@ -58,7 +58,7 @@ class Order(NamedTuple):
 def understand(words: Sequence[str]) -> Order | None:
     """Read what follows ``serve-point`` if it is plain: known options, a store and a point. Else None."""
     options = {"--" + name.replace("_", "-"): name for name in Order._fields[2:]}
-    given: dict[str, str | Path | bool] = {}
+    given: dict[str, Any] = {}
     places: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -72,7 +72,8 @@ def understand(words: Sequence[str]) -> Order | None:
             given[name] = value if Order._field_defaults[name] == "" else Path(value)
     if len(places) != 2 or any(place.startswith("-") for place in places):
         return None
-    return Order(*places, **given)  # type: ignore[arg-type]  # each as its default says
+    store, point = places
+    return Order(store, point, **given)
 
 
 def serve(tools: Tools, order: Order) -> None:
@@ -119,7 +120,8 @@ class _Unpinned:
         self.new_pin_id, self.hold = vault.new_pin_id, vault.hold
         self.reopen, self.release = vault.reopen, vault.release
 
-    def point(self, group: str, number: int | None = None, *, purpose: str = "") -> PointReader:  # noqa: ARG002 - only a pin has a purpose
+    def point(self, group: str, number: int | None = None, *, purpose: str = "") -> PointReader:
+        del purpose  # written into the note that is not left
         return self._vault.peek(group, number)
 
 
