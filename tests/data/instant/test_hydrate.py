@@ -138,7 +138,7 @@ def note_commits(base: LocalBase, durable: list[Extent]) -> None:
         commit(filled)
         durable.extend(filled)
 
-    base.commit = noted  # type: ignore[method-assign, assignment]  # a spy, not a different behaviour
+    base.commit = noted
 
 
 def note_fills(base: LocalBase) -> list[Extent]:
@@ -148,7 +148,7 @@ def note_fills(base: LocalBase) -> list[Extent]:
         copied.append(Extent(offset, len(data)))
         fill(offset, data)
 
-    base.fill = noted  # type: ignore[method-assign]  # a spy, not a different behaviour
+    base.fill = noted
     return copied
 
 
@@ -192,7 +192,7 @@ def test_a_map_that_breaks_off_is_not_the_end_of_the_disk(site: Callable[..., Si
             raise Unavailable("no answer")
         yield from whole()
 
-    ours.reader.batches = breaking  # type: ignore[method-assign]  # it fails once, and then does what it did
+    ours.reader.batches = breaking
     ours.run()
     assert ours.hydration.progress.state is Hydrating.COMPLETE
     assert ours.base.done_bytes == DATA_BYTES

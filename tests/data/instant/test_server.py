@@ -56,7 +56,7 @@ class Home:
         server = PointServer(
             self.points,
             wanted or Wanted(GROUP, None, MACHINE),
-            Terms(**{"address": address, **terms}),  # type: ignore[arg-type]  # each test names terms it means
+            Terms(**{"address": address, **terms}),
             SystemClock(),
             folder,
         )
@@ -263,7 +263,7 @@ def test_a_guest_elsewhere_is_not_served_a_disk_that_lost_its_writes(home: Home)
     home.client().write(0, memoryview(b"not flushed"))
     overlay = server._disks[0].overlay
     assert overlay is not None
-    overlay._fresh.__init__()  # type: ignore[misc]  # as if the process had died: nothing to flush when it closes
+    overlay._fresh.__init__()
     server.stop()
     rename_boot(home.folder / "0-overlay" / "map")
     with pytest.raises(Damaged, match="lost writes"):
@@ -324,7 +324,7 @@ def test_a_kill_at_any_step_of_hydration_loses_no_byte(
         objects = LocalStore(local_store)
         address = Address(path=str(tmp_path / "socket"))
         server = PointServer(
-            lambda objects=objects: opened(objects),  # type: ignore[misc]  # bound now, called soon
+            lambda objects=objects: opened(objects),
             Wanted(GROUP, None, MACHINE),
             Terms(address, writable=True, hydrate=turn == 0),
             SystemClock(),

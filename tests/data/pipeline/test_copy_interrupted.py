@@ -36,7 +36,7 @@ def test_a_source_that_fails_while_it_lists_its_extents_ends_the_copy() -> None:
     class Listless(Image):
         calls = 0
 
-        def extents(self):  # type: ignore[no-untyped-def]  # the signature is that of Image
+        def extents(self):
             Listless.calls += 1
             yield Extent(0, UNIT)
             if Listless.calls > 1:
@@ -102,13 +102,13 @@ def test_a_cancel_is_honoured_within_a_unit_of_each_thread() -> None:
 def test_a_cancel_that_comes_before_the_point_is_published_still_counts() -> None:
     cancel = Cancel()
     world = World()
-    world.heard = Hears(cancel)  # type: ignore[assignment]  # a list that acts on what it hears
+    world.heard = Hears(cancel)
     with no_thread_left(), world.writer() as writer, pytest.raises(Cancelled):
         copy(writer, capture(Image(blocks(1))), world.conduct(cancel=cancel))
     assert world.point_count() == 0
 
 
-class Hears(list):  # type: ignore[type-arg]  # of whatever it is told
+class Hears(list):
     def __init__(self, cancel: Cancel) -> None:
         super().__init__()
         self._cancel = cancel

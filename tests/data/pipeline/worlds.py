@@ -135,7 +135,7 @@ class World:
         return other
 
     def conduct(self, **rest: object) -> Conduct:
-        return Conduct(Meter(self.clock, self.heard.append), **rest)  # type: ignore[arg-type]  # a test names fields as it likes
+        return Conduct(Meter(self.clock, self.heard.append), **rest)
 
     def writer(self, tuning: Tuning | None = None) -> GroupWriter:
         return self.vault.begin(GROUP, writer="test", tuning=tuning)

@@ -239,7 +239,7 @@ def test_a_store_that_is_away_for_any_one_request_loses_nothing_and_every_point_
 ) -> None:
     scene = prepared()
     scene.publish = asking_again
-    scene.objects.fail(at=at, when=when)  # type: ignore[arg-type]  # one of the two words
+    scene.objects.fail(at=at, when=when)
     if fenced := fenced_in(lambda: ACTS[act](scene, Patient(scene))):
         # Upkeep does not ask for an outcome again: what it wrote stands, and a new session goes on.
         assert (act, when) == ("upkeep", "after")
@@ -281,7 +281,7 @@ def test_uploads_that_fail_again_and_again_take_no_buffer_away() -> None:
     with scene.writer() as writer:
         for _ in range(2 * scene.tuning.buffers):
             for act in ("create", "read"):
-                scene.objects.fail(act, prefix="segments/")  # type: ignore[arg-type]  # both are verbs
+                scene.objects.fail(act, prefix="segments/")
                 with pytest.raises(Unavailable):
                     scene.point(writer, {i: i + 5 for i in range(40)})
                 scene.objects.heal()

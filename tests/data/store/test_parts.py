@@ -294,7 +294,7 @@ def _cuts() -> list[tuple[int, str]]:
 @pytest.mark.parametrize(("at", "when"), _cuts())
 def test_a_power_cut_at_any_put_or_delete_leaves_whole_points_and_nothing_else(at: int, when: str) -> None:
     team = Team()
-    team.objects.crash(at=at, when=when)  # type: ignore[arg-type]  # one of the two words
+    team.objects.crash(at=at, when=when)
     with pytest.raises(Crash):
         _three_points(team)
     team.reopen(team.objects.survivor())

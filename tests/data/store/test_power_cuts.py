@@ -34,7 +34,7 @@ def test_after_a_power_cut_every_listed_point_is_whole_and_work_goes_on(
 ) -> None:
     scene = prepared()
     history = dict(scene.points)
-    scene.objects.crash(at=at, when=when)  # type: ignore[arg-type]  # one of the two words
+    scene.objects.crash(at=at, when=when)
     with pytest.raises(Crash):
         ACTS[name](scene)
     _survive(scene, history)

@@ -64,7 +64,7 @@ class Bench:
 
 @contextmanager
 def bench(made: Vault, **options: object) -> Iterator[Bench]:
-    made_bench = Bench(made, **options)  # type: ignore[arg-type]  # passed on as they are
+    made_bench = Bench(made, **options)
     try:
         yield made_bench
     finally:
