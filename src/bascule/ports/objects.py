@@ -46,6 +46,7 @@ class ObjectStore(Protocol):
 
         ``prefix`` is a plain string prefix, not a folder. Objects created or deleted
         while the listing runs may or may not appear; all others appear exactly once.
+        The first that is yielded was the first there was at one moment of the call.
         """
 
     def delete(self, names: Iterable[str]) -> None:
