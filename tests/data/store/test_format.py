@@ -137,6 +137,7 @@ def test_a_reader_written_from_the_document_reads_every_point() -> None:
     contents = {name: scene.objects.content(name) for name in names}
     outsider = Outsider(contents.__getitem__, names)
     for number in scene.listed():
-        name = f"points/{GROUP}/{999_999_999_999 - number:012d}.{number}"
+        downwards = f"{999_999_999_999 - number:012d}"
+        name = f"points/{GROUP}/{downwards[:10]}/{downwards[10:]}.{number}"
         for disk, content in scene.points[number].items():
             assert outsider.disk(name, *disk) == content

@@ -76,7 +76,7 @@ def _entries(scene: Scene) -> list[Entry]:
 
 def test_a_point_cut_short_does_not_exist() -> None:
     scene = prepared()
-    name = f"points/{GROUP}/" + next(n for n in scene.objects.names("points/")).rsplit("/", 1)[1]
+    name = next(iter(scene.objects.names(f"points/{GROUP}/")))
     whole = scene.objects.content(name)
     for length in range(0, len(whole), 97):
         store: MemoryStore = scene.objects.survivor()

@@ -1,7 +1,8 @@
 """Where each object of a store lives.
 
-Log entries are numbered downwards, so that a listing shows the newest first and
-the head of a log of any length costs one short listing.
+Log entries are numbered downwards, so that a listing shows the newest first. A
+hundred share a folder, for stores that keep folders: there too the head of a log of
+any length costs a short listing.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def check_group(group: str) -> str:
 
 
 def _numbered(number: int) -> str:
-    return f"{_TOP - number:012d}.{number}"
+    downwards = f"{_TOP - number:012d}"
+    return f"{downwards[:-2]}/{downwards[-2:]}.{number}"
 
 
 def number_of(name: str) -> int:
     """Return the entry number in the name of a log entry."""
-    return _TOP - int(name.rsplit("/", 1)[1].split(".", 1)[0])
+    return int(name[name.rindex(".") + 1 :])
 
 
 def log_prefix(group: str) -> str:
