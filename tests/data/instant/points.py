@@ -38,6 +38,9 @@ class PlainBase:
     def is_ready(self, offset: int, length: int) -> bool:
         return True
 
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        return self.read(offset, length)
+
     def extents(self, offset: int, length: int) -> Iterator[tuple[Extent, bool]]:
         for extent in self._pieces(offset, length):
             yield extent, any(self.content[extent.offset : extent.end])

@@ -211,6 +211,16 @@ def test_a_fresh_overlay_shows_the_point_and_an_untouched_delta() -> None:
     assert overlay.size_bytes == SIZE
 
 
+def test_only_what_the_guest_left_alone_is_read_soon() -> None:
+    overlay = opened(Disk())
+    overlay.write(2 * SECTOR, memoryview(b"a" * SECTOR))
+    parts = overlay.read_soon(5, 2 * SECTOR - 5)
+    assert parts is not None
+    assert joined(parts) == POINT[5 : 2 * SECTOR]
+    assert overlay.read_soon(SECTOR, SECTOR + 1) is None
+    assert overlay.read_soon(3 * SECTOR - 1, 2) is None
+
+
 def test_trimmed_ranges_are_holes_and_part_of_the_delta() -> None:
     overlay = opened(Disk())
     overlay.trim(SECTOR, 4 * SECTOR)

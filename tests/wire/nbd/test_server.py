@@ -207,6 +207,17 @@ def test_what_waits_does_not_hold_up_what_is_at_hand(server: Server, disk) -> No
         assert set(order[2:]) == {0, MIB}
 
 
+def test_what_can_be_had_soon_waits_for_no_thread(server: Server, disk) -> None:
+    disk.write(0, memoryview(b"s" * 4096))
+    disk.soon, disk.cold = {0}, {MIB}
+    before = threading.active_count()
+    with Client.connect(server.address) as client:
+        assert read(client, 0, 4096) == b"s" * 4096
+        assert threading.active_count() == before + 1, "the connection has its own thread, and no crew"
+        assert read(client, MIB, 10) == bytes(10)
+        assert threading.active_count() == before + 2
+
+
 def test_stopping_finishes_what_was_asked(server: Server, disk) -> None:
     disk.write(0, memoryview(b"x" * 4096))
     disk.cold = {0}

@@ -27,6 +27,9 @@ class Base(Protocol):
     def is_ready(self, offset: int, length: int) -> bool:
         """Tell whether ``read`` would answer at once, from memory."""
 
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """Return what ``read`` would, or None where that may take long."""
+
     def extents(self, offset: int, length: int) -> Iterator[tuple[Extent, bool]]:
         """Yield ranges that cover what was asked, each with whether it may hold other bytes than zeroes."""
 

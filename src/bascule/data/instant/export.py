@@ -35,6 +35,10 @@ class ReadOnlyExport:
         """See Export."""
         return self._base.is_ready(offset, length)
 
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """See Export."""
+        return self._base.read_soon(offset, length)
+
     def read(self, offset: int, length: int) -> list[Part]:
         """See Export."""
         return self._base.read(offset, length)
@@ -69,6 +73,10 @@ class WritableExport:
     def is_ready(self, offset: int, length: int) -> bool:
         """See Export."""
         return self._overlay.is_ready(offset, length)
+
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """See Export."""
+        return self._overlay.read_soon(offset, length)
 
     def read(self, offset: int, length: int) -> list[Part]:
         """See Export."""

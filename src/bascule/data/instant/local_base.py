@@ -102,6 +102,12 @@ class LocalBase:
                 return False
         return True
 
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """Return what ``read`` would, or None where that may take long."""
+        if self._point is None or any(here for _, here in self._runs(offset, length)):
+            return None
+        return self._point.read_soon(offset, length)
+
     def extents(self, offset: int, length: int) -> Iterator[tuple[Extent, bool]]:
         """Yield ranges that cover what was asked, each with whether it may hold data."""
         if self._point is None or self.is_complete:

@@ -184,6 +184,13 @@ class Overlay:
                 return False
         return True
 
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """Return what ``read`` would, or None where that may take long."""
+        first = offset // SECTOR
+        if self._map.untouched(first, -(-(offset + length) // SECTOR) - first):
+            return self._base.read_soon(offset, length)
+        return None
+
     def extents(self, offset: int, length: int) -> Iterator[tuple[Extent, bool]]:
         """Yield ranges that cover what was asked, each with whether it may hold other bytes than zeroes."""
         end = offset + length

@@ -41,7 +41,7 @@ from .files.system import Buffer, System, explain, explained
 from .files.writing import PAGE, Writer, is_aligned
 from .names import check_name, check_prefix
 
-_OPEN_FILES = 128
+_OPEN_FILES = 256
 _DIRECT_READ_FROM = 256 << 10
 _LINK_ATTEMPTS = 50
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}

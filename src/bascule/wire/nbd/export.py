@@ -36,6 +36,9 @@ class Export(Protocol):
     def is_ready(self, offset: int, length: int, /) -> bool:
         """Tell whether ``read`` of this range, at most 1 MiB, would return without waiting for anything."""
 
+    def read_soon(self, offset: int, length: int, /) -> Content | None:
+        """Return what ``read`` would, or None where that may take long and keep later requests waiting."""
+
     def read(self, offset: int, length: int, /) -> Content:
         """Return the range, at most 1 MiB, as parts in order: (length, bytes), or (length, None) for zeroes.
 

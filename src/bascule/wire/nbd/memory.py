@@ -29,6 +29,10 @@ class MemoryExport:
         """Memory never waits."""
         return True
 
+    def read_soon(self, offset: int, length: int) -> Content | None:
+        """See Export."""
+        return self.read(offset, length)
+
     def read(self, offset: int, length: int) -> Content:
         """See Export."""
         end = offset + length

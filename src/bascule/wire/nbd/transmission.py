@@ -1,8 +1,10 @@
 """Serve one client after its handshake.
 
 One thread receives. What the export has at hand it answers itself, all requests
-of one receive with one send; everything else goes to a crew of a few threads. A
-read of many megabytes leaves in pieces of one, so no reply holds more memory.
+of one receive with one send, and also what the export can have soon: waking a thread
+that then competes for the interpreter costs as much as many a read. Everything else
+goes to a crew of a few threads. A read of many megabytes leaves in pieces of one, so
+no reply holds more memory.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from bascule.model.errors import BasculeError
 
 from .crew import Bounds, Crew
-from .export import Export
+from .export import Content, Export
 from .protocol import constants as nbd
 from .protocol.errors import number_of
 from .protocol.replies import (
@@ -138,7 +140,11 @@ class Transmission:
             and not (offset | length) & self._mask
         ):
             try:
-                parts = self._export.read(offset, length) if self._export.is_ready(offset, length) else None
+                if self._export.is_ready(offset, length):
+                    parts: Content | None = self._export.read(offset, length)
+                else:
+                    self._send_out()  # The client can work on what is ready meanwhile.
+                    parts = self._export.read_soon(offset, length)
                 if parts is not None:
                     structured = self._structured
                     reply = (chunks if structured else simple_read)(cookie, offset, length, parts)

@@ -14,6 +14,7 @@ from bascule.blocks.extents import Extent
 from bascule.data.instant.base import joined
 from bascule.data.instant.point.disk import PointDisk
 from bascule.data.instant.point.frames import FrameCache
+from bascule.data.instant.point.load import Distance, Readers
 from bascule.data.instant.point.patience import Patience
 from bascule.data.store import BLOCK, FRAME, DiskKey, DiskReader, Opener, Run, Vault
 from bascule.drivers.objects.memory import MemoryStore
@@ -50,11 +51,18 @@ class Bench:
     """A point's disk and all around it."""
 
     def __init__(
-        self, made: Vault, *, number: int | None = None, seconds: float | None = 30, room: int = 64 << 20
+        self,
+        made: Vault,
+        *,
+        number: int | None = None,
+        seconds: float | None = 30,
+        room: int = 64 << 20,
+        cores: int = 2,
     ) -> None:
         self.point = made.point(GROUP, number, purpose="test")
         self.reader = CountingReader(self.point.disk(DiskKey(MACHINE, "a")))
-        self.cache = FrameCache(room)
+        # The clock of the distance stands still: every frame that comes was quick.
+        self.cache = FrameCache(room, Distance(lambda: 0.0), Readers(cores))
         self.patience = Patience(SystemClock(), seconds)
         self.disk = PointDisk(self.reader, self.cache, self.patience, "disk a of web")
 
@@ -186,6 +194,56 @@ def test_reading_at_random_is_not_read_ahead(store: MemoryStore) -> None:
         assert ours.cache.figures.ahead == 0
 
 
+def test_a_near_store_is_read_by_whoever_asks(store: MemoryStore) -> None:
+    with bench(opened(store)) as ours:
+        assert ours.disk.read_soon(0, 10) is None, "nobody knows yet how far the store is"
+        ours.read(0, 10)
+        for offset, length in ((8 * BLOCK, 3 * BLOCK), (20 * BLOCK, 5 * BLOCK), (SIZE - 10, 10)):
+            parts = ours.disk.read_soon(offset, length)
+            assert parts is not None
+            assert joined(parts) == SECOND[offset : offset + length]
+
+
+def test_a_far_store_is_left_to_those_who_can_wait(store: MemoryStore) -> None:
+    with bench(opened(store)) as ours:
+        seconds = iter(range(1000))
+        ours.cache.distance = Distance(lambda: next(seconds))
+        ours.read(0, 10)
+        assert ours.disk.read_soon(8 * BLOCK, 10) is None
+        assert len(ours.reader.decoded) == 1
+
+
+def test_a_near_store_that_goes_away_keeps_nobody_waiting_who_cannot(store: MemoryStore) -> None:
+    away = store.survivor()
+    with bench(opened(away), seconds=None) as ours:
+        ours.read(0, 10)
+        away.fail("read", times=1 << 30)
+        assert ours.disk.read_soon(8 * BLOCK, 10) is None
+        assert not ours.patience.is_away, "who reads it patiently finds that out"
+        asked = len(ours.reader.decoded)
+        reader = threading.Thread(target=lambda: ours.read(8 * BLOCK, 10))
+        reader.start()
+        wait_until(lambda: ours.patience.is_away)
+        assert ours.disk.read_soon(16 * BLOCK, 10) is None
+        assert set(ours.reader.decoded[asked:]) == {8}
+        away.heal()
+        reader.join(30)
+        parts = ours.disk.read_soon(16 * BLOCK, 10)
+        assert parts is not None
+        assert joined(parts) == SECOND[16 * BLOCK : 16 * BLOCK + 10]
+
+
+def test_nothing_is_read_ahead_where_readers_keep_every_core_busy(store: MemoryStore) -> None:
+    with bench(opened(store), cores=1) as ours:
+        ours.read(0, 10)
+        for offset in range(0, SIZE, 32768):
+            length = min(32768, SIZE - offset)
+            parts = ours.disk.read_soon(offset, length)
+            assert parts is not None
+            assert joined(parts) == SECOND[offset : offset + length]
+        assert ours.cache.figures.ahead == 0
+
+
 def test_a_damaged_frame_hurts_its_range_alone_and_names_it(store: MemoryStore) -> None:
     hurt = store.survivor()
     with bench(opened(hurt)) as ours:
@@ -200,6 +258,9 @@ def test_a_damaged_frame_hurts_its_range_alone_and_names_it(store: MemoryStore) 
                 Damaged, match=rf"bytes \d+ to \d+ of disk a of machine web at point {GROUP}/\d+"
             ):
                 ours.read(8 * BLOCK, 10)
+        ours.read(0, 10)
+        with pytest.raises(Damaged, match=r"byte \d+ of disk a of web"):
+            ours.disk.read_soon(8 * BLOCK, 10)
         assert len(ours.disk.damaged) == 1
         assert ours.read(12 * BLOCK, 4 * BLOCK) == SECOND[12 * BLOCK : 16 * BLOCK]
         assert ours.read(0, 8 * BLOCK) == SECOND[: 8 * BLOCK]

@@ -10,6 +10,9 @@ being decoded for it; such misses belong to that window's stream. Each started a
 one of its own, windows would add up until the cache threw out what nobody had read
 yet. Only when misses keep coming without a hit has the reader moved, or the window
 was thrown out: then the stream ends, and a new one may be recognised.
+
+Where as many readers as there are cores decode for themselves, nothing is read ahead:
+a thread more would take turns with them, and turns cost more than they bring.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ class Decoder(Protocol):
 
     def bring(self, run: Run, on_hit: Callable[[], None]) -> None:
         """Decode a run's frame; ``on_hit`` is called when it is first read."""
+
+    def is_crowded(self) -> bool:
+        """Tell whether readers keep every core busy by themselves."""
 
     def later(self, work: Callable[[], None]) -> None:
         """Do something in the background."""
@@ -77,6 +83,8 @@ class ReadAhead:
 
     def missed(self, first: int, end: int) -> None:
         """Note that the blocks ``first`` up to ``end`` were missed."""
+        if self._disk.is_crowded():
+            return
         with self._guard:
             stream = next((stream for stream in self._streams if stream.owns(first)), None)
             if stream is None:
@@ -123,4 +131,7 @@ class ReadAhead:
 
     def _hit(self, stream: _Stream) -> None:
         stream.misses = 0
-        self._go_on(stream)
+        if self._disk.is_crowded():
+            stream.window -= 1
+        else:
+            self._go_on(stream)

@@ -82,6 +82,19 @@ class PointDisk:
 
     def read(self, offset: int, length: int) -> list[Part]:
         """Return the bytes of a range."""
+        return self._gather(offset, length, self._miss)
+
+    def read_soon(self, offset: int, length: int) -> list[Part] | None:
+        """Return the bytes of a range, or None where that may take long: if the store is far, or away."""
+        if not self._cache.distance.is_near or self._patience.is_away:
+            return None
+        self._cache.readers.note()
+        try:
+            return self._gather(offset, length, self._miss_once)
+        except Unavailable:
+            return None  # whoever reads it patiently will say why
+
+    def _gather(self, offset: int, length: int, miss: Callable[[int], Piece | None]) -> list[Part]:
         pieces, cache = self._pieces, self._cache
         end = offset + length
         parts: list[Part] = []
@@ -94,7 +107,7 @@ class PointDisk:
                     parts.append((stop - offset, None))
                     offset = stop
                     continue
-                piece = self._miss(offset)
+                piece = miss(offset)
                 if piece is None:
                     continue
             else:
@@ -141,16 +154,20 @@ class PointDisk:
     def _miss(self, offset: int) -> Piece | None:
         """Decode what is at ``offset``; None if it turns out to be a hole."""
         try:
-            self._cache.guest_comes()
-            try:
-                return self._patience.insist(lambda: self._fetch(offset >> _SHIFT))
-            finally:
-                self._cache.guest_goes()
+            return self._patience.insist(lambda: self._miss_once(offset))
         except Unavailable as error:
             raise Unavailable(f"byte {offset} of {self._name}: {error.message}", cure=error.cure) from error
+
+    def _miss_once(self, offset: int) -> Piece | None:
+        """Do as ``_miss``, without patience."""
+        self._cache.guest_comes()
+        try:
+            return self._fetch(offset >> _SHIFT)
         except Damaged as error:
             self._remember(offset, error)
             raise Damaged(f"byte {offset} of {self._name}: {error.message}") from error
+        finally:
+            self._cache.guest_goes()
 
     def _remember(self, offset: int, error: Damaged) -> None:
         said = str(error)
@@ -193,7 +210,8 @@ class PointDisk:
     def _open(self, run: Run) -> memoryview:
         opener = self._cache.openers.get() or Opener()
         try:
-            return self._reader.frame_with(opener, run)
+            with self._cache.distance.measured():
+                return self._reader.frame_with(opener, run)
         finally:
             self._cache.openers.put(opener)
 
@@ -218,6 +236,10 @@ class PointDisk:
     def bring(self, run: Run, on_hit: Callable[[], None]) -> None:
         """Decode a run's frame ahead of its first read."""
         self._decode(run, self._windows.around(run.block), on_hit)
+
+    def is_crowded(self) -> bool:
+        """Tell whether readers keep every core busy by themselves."""
+        return self._cache.readers.are_enough
 
     def later(self, work: Callable[[], None]) -> None:
         """Do something in the background."""

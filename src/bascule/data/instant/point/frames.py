@@ -16,6 +16,8 @@ from queue import SimpleQueue
 
 from bascule.data.store import Opener
 
+from .load import Distance, Readers
+
 # With two threads a guest's own reads and the work ahead of them share two cores fairly.
 _THREADS = 2
 # A guest's requests come in as many threads as it has connections times four; each opener takes up to 3 MiB.
@@ -85,7 +87,12 @@ class _Flight:
 class FrameCache:
     """Frames of all disks of a process. Thread-safe."""
 
-    def __init__(self, capacity_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        capacity_bytes: int = CACHE_BYTES,
+        distance: Distance | None = None,
+        readers: Readers | None = None,
+    ) -> None:
         self._capacity = capacity_bytes
         self._held_bytes = 0
         self._frames: OrderedDict[Hashable, Frame] = OrderedDict()
@@ -97,6 +104,8 @@ class FrameCache:
         self.openers: SimpleQueue[Opener | None] = SimpleQueue()
         for _ in range(_OPENERS):
             self.openers.put(None)
+        self.distance = distance or Distance()
+        self.readers = readers or Readers()
         # Counted without a lock by those who read: a lost count now and then is cheaper than a lock.
         self.hits = 0
         self.misses = 0

@@ -16,7 +16,7 @@ from bascule.data.store import BLOCK, Run
 
 _SHIFT = 6
 SPAN = 1 << _SHIFT
-_KEPT = 512
+_KEPT = 2048
 
 
 class Mapped(Protocol):
