@@ -34,7 +34,7 @@ from .points import MachineSpec, PointInfo
 class Tuning:
     """How much memory and how many connections a session uses, and what rides inside an entry."""
 
-    upload_threads: int = 2
+    upload_threads: int = 4
     buffers: int = 5
     inline_bytes: int = 1 << 20
     segment_bytes: int = SEGMENT_BYTES
@@ -42,8 +42,8 @@ class Tuning:
 
     @classmethod
     def for_lanes(cls, count: int) -> Tuning:
-        """Return the usual, with a buffer for each lane, one to be stored and one for the map."""
-        return cls(buffers=max(cls().buffers, count + 2))
+        """Return the usual, with a buffer for each lane, three being stored and one for the map."""
+        return cls(buffers=max(cls().buffers, count + 4))
 
 
 class Owner(Protocol):
