@@ -1,0 +1,94 @@
+"""A guest that stamps its disk without end, and the judge of what is recovered of it.
+
+Each write names its own number, and which block it goes to follows from that number
+(``programs/stamp.c``). So one look at an image tells whether it is an exact prefix of the
+history of writes: nothing missing, nothing torn, nothing from the future.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .guests import ROOT, Guest, initramfs
+
+BLOCK = 4096
+_WORDS = BLOCK // 8
+_SOURCE = Path(__file__).with_name("programs") / "stamp.c"
+_MASK = (1 << 64) - 1
+
+
+class NotExact(AssertionError):
+    """An image that is not the disk as it was at any instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What an image holds: every write up to ``last``, and none after it."""
+
+    last: int
+
+
+def program() -> bytes:
+    """Return the stamp writer, compiled; the set-up installs the compiler."""
+    made = (
+        ROOT / ".cache" / "guest-programs" / f"stamp-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}"
+    )
+    if not made.exists():
+        if shutil.which("gcc") is None:
+            subprocess.run([ROOT / "scripts/setup", "system"], check=True)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        aside = made.with_suffix(".new")
+        subprocess.run(["gcc", "-O2", "-static", "-Wall", "-Werror", "-o", aside, _SOURCE], check=True)
+        aside.rename(made)
+    return made.read_bytes()
+
+
+def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, qmp: Path) -> Guest:
+    """Return a guest, not started, that stamps the first ``blocks`` blocks of each of its disks."""
+    disks = sum(word == "-device" for word in drives)
+    lines = [
+        f"/bin/stamp /dev/vd{'abcdefgh'[disk]} {blocks} {pause_us} > /dev/console &" for disk in range(disks)
+    ]
+    initrd = initramfs(room / "stamping", "\n".join([*lines, "wait"]), files={"bin/stamp": program()})
+    return Guest(initrd, drives, options=["-qmp", f"unix:{qmp},server=on,wait=off"])
+
+
+def judge(read: Callable[[int, int], bytes], blocks: int) -> Stamps:
+    """Return what a disk of stamps holds, or raise NotExact; ``read`` takes an offset and a length."""
+    found = [_stamp(read(block * BLOCK, BLOCK), block) for block in range(blocks)]
+    last = max(found)
+    expected = [0] * blocks
+    for number in range(1, last + 1):
+        expected[_mix(number) % blocks] = number
+    wrong = [block for block in range(blocks) if found[block] != expected[block]]
+    if wrong:
+        block = wrong[0]
+        raise NotExact(
+            f"{len(wrong)} of {blocks} blocks are not as of write {last}: "
+            f"block {block} holds write {found[block]}, not {expected[block]}"
+        )
+    return Stamps(last)
+
+
+def _stamp(data: bytes, block: int) -> int:
+    """Return the number of the write that a block holds, 0 if none."""
+    words = array("Q", data)
+    number, odd = divmod(words[0], _WORDS)
+    if not number and not any(words):
+        return 0
+    if odd or words != array("Q", range(words[0], words[0] + _WORDS)):
+        raise NotExact(f"block {block} holds parts of several writes, the first of them {number}")
+    return number
+
+
+def _mix(x: int) -> int:
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)

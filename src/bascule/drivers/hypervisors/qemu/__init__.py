@@ -1,0 +1,1 @@
+"""QEMU by its own monitor protocol, without a daemon in between."""

@@ -1,0 +1,83 @@
+"""The disks of a running QEMU: what a guest may write to, and what records their changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bascule.model.errors import Refused
+
+from .monitor import Monitor
+
+OURS = "bascule-"
+_ODD = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Bitmap:
+    """A dirty bitmap of ours."""
+
+    name: str
+    is_recording: bool
+    is_sound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk as the guest has it: ``device`` is its place in QEMU's object tree, ``node`` its image."""
+
+    id: str
+    device: str
+    node: str
+    size_bytes: int
+    keeps_bitmaps: bool
+    bitmaps: tuple[Bitmap, ...]
+
+
+def disks_of(monitor: Monitor) -> list[Disk]:
+    """Return the disks that a guest may write to, or say why one of them cannot be replicated."""
+    found = [_disk(monitor, block) for block in monitor.execute("query-block") if _is_written(block)]
+    if not found:
+        raise Refused("this machine has no disk that it may write to", cure="there is nothing to replicate")
+    return found
+
+
+def _is_written(block: dict[str, Any]) -> bool:
+    return bool(block.get("qdev")) and "inserted" in block and not block["inserted"]["ro"]
+
+
+def _disk(monitor: Monitor, block: dict[str, Any]) -> Disk:
+    device = block["qdev"].removesuffix("/virtio-backend")
+    if not device.startswith("/"):
+        device = f"/machine/peripheral/{device}"
+    inserted = block["inserted"]
+    name = _ODD.sub("-", device.rsplit("/", 1)[1]).strip("-")
+    _refuse_iothread(monitor, device, name)
+    return Disk(
+        id=name,
+        device=device,
+        node=inserted["node-name"],
+        size_bytes=inserted["image"]["virtual-size"],
+        keeps_bitmaps=inserted["drv"] == "qcow2",
+        bitmaps=tuple(bitmaps_in(inserted)),
+    )
+
+
+def _refuse_iothread(monitor: Monitor, device: str, name: str) -> None:
+    """QEMU 7.2 aborts when a filter is put under a disk that an iothread serves."""
+    properties = {found["name"] for found in monitor.execute("qom-list", path=device)}
+    if "iothread" in properties and monitor.execute("qom-get", path=device, property="iothread"):
+        raise Refused(
+            f"disk {name} is served by an iothread, which QEMU does not survive while it is frozen",
+            cure="start the machine without iothread= for this disk",
+        )
+
+
+def bitmaps_in(node: dict[str, Any]) -> Iterator[Bitmap]:
+    """Yield our bitmaps among those of a node, as QEMU describes it."""
+    for found in node.get("dirty-bitmaps", ()):
+        name = found.get("name", "")
+        if name.startswith(OURS):
+            yield Bitmap(name, found["recording"], not found.get("inconsistent", False))

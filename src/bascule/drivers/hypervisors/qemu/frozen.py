@@ -1,0 +1,215 @@
+"""All disks of a running QEMU at one instant, served by QEMU itself over NBD.
+
+Below each disk a filter (copy-before-write) keeps what the guest overwrites in a sparse
+file, the fleece; a node above it (snapshot-access) shows the disk as it was. A full
+fleece breaks the snapshot and never the guest. The order for each disk:
+
+1. the fleece, and the filter over it, beside the disk;
+2. the instant: a new bitmap begins to record, then the filter goes under the disk;
+3. the old bitmap stops recording, and is exported with the snapshot.
+
+Between the two halves of 2, and until 3, both bitmaps record: each holds at least what
+it must, and what is read comes from the snapshot. A disk alone needs no pause. Several
+are frozen between ``stop`` and ``cont``, which are sent with all that is between them
+in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from bascule.model.errors import Unavailable
+from bascule.ports.machines import FrozenDisk, Tracking
+
+from .disks import OURS, Disk
+from .monitor import Command, Json, Monitor, QemuRefused
+
+GRANULARITY = 65536
+_GUEST_WAITS_SECONDS = 30
+
+
+class Slot:
+    """One disk being frozen, and the names of what is made for it."""
+
+    def __init__(self, disk: Disk, place: int, token: str, since: str) -> None:
+        self.disk = disk
+        self.since = since
+        self.bitmap = f"{OURS}{token}"
+        self.fleece = f"{OURS}f-{token}-{place}"
+        self.filter = f"{OURS}c-{token}-{place}"
+        self.view = f"{OURS}s-{token}-{place}"
+        self.export = f"{OURS}{token}-{place}"
+
+    def instant(self) -> list[Command]:
+        """Return the commands that freeze this disk."""
+        bitmap = {
+            "node": self.disk.node,
+            "name": self.bitmap,
+            "granularity": GRANULARITY,
+            "persistent": self.disk.keeps_bitmaps,
+        }
+        return [Command("block-dirty-bitmap-add", bitmap), drive(self.disk.device, self.filter)]
+
+
+def drive(device: str, node: str) -> Command:
+    """Return the command that puts a node under a device."""
+    return Command("qom-set", {"path": device, "property": "drive", "value": node})
+
+
+class FrozenQemu:
+    """See ``ports.machines.Frozen``."""
+
+    def __init__(self, monitor: Monitor, slots: list[Slot], folder: Path, captured_at: float) -> None:
+        self._monitor = monitor
+        self._slots = slots
+        self._folder = folder
+        self.captured_at = captured_at
+
+    @property
+    def disks(self) -> tuple[FrozenDisk, ...]:
+        """See Frozen."""
+        return tuple(self._shown(slot) for slot in self._slots)
+
+    def _shown(self, slot: Slot) -> FrozenDisk:
+        words = f"nbd+unix:///{slot.export}?socket={socket_in(self._folder)}"
+        if slot.since:
+            words += f"&bitmap={slot.since}"
+        return FrozenDisk(slot.disk.id, slot.disk.size_bytes, words, bool(slot.since))
+
+    @property
+    def tracking(self) -> Tracking:
+        """See Frozen."""
+        return {slot.disk.id: slot.bitmap for slot in self._slots}
+
+    def freeze(self) -> None:
+        """Do what the order above says; leave nothing behind where that fails."""
+        with ExitStack() as undo:
+            for slot in self._slots:
+                undo.callback(self._thaw, slot)
+                self._prepare(slot)
+            undo.callback(self._count_from_before)
+            self._instant()
+            for slot in self._slots:
+                self._show(slot)
+            undo.pop_all()
+
+    def _prepare(self, slot: Slot) -> None:
+        path = self._folder / slot.fleece
+        with open(path, "xb") as file:
+            file.truncate(slot.disk.size_bytes)
+        run = self._monitor.execute
+        cache = {"no-flush": True}
+        run(
+            "blockdev-add",
+            driver="file",
+            node_name=slot.fleece,
+            filename=str(path),
+            cache=cache,
+            discard="unmap",
+        )
+        run(
+            "blockdev-add",
+            driver="copy-before-write",
+            node_name=slot.filter,
+            file=slot.disk.node,
+            target=slot.fleece,
+            on_cbw_error="break-snapshot",
+            cbw_timeout=_GUEST_WAITS_SECONDS,
+        )
+
+    def _instant(self) -> None:
+        commands = [command for slot in self._slots for command in slot.instant()]
+        if len(self._slots) > 1 and self._monitor.execute("query-status")["running"]:
+            commands = [Command("stop"), *commands, Command("cont")]
+        self._monitor.run(commands)
+
+    def _show(self, slot: Slot) -> None:
+        run, node = self._monitor.execute, slot.disk.node
+        shown: dict[str, object] = {}
+        if slot.since:
+            run("block-dirty-bitmap-disable", node=node, name=slot.since)
+            shown = {"bitmaps": [{"node": node, "name": slot.since}]}
+        run("blockdev-add", driver="snapshot-access", node_name=slot.view, file=slot.filter)
+        run(
+            "block-export-add",
+            type="nbd",
+            id=slot.export,
+            node_name=slot.view,
+            name=slot.export,
+            writable=False,
+            **shown,
+        )
+
+    def keep(self) -> None:
+        """See Frozen."""
+        for slot in self._slots:
+            self._thaw(slot)
+        for slot in self._slots:
+            if slot.since:
+                self._monitor.execute("block-dirty-bitmap-remove", node=slot.disk.node, name=slot.since)
+
+    def drop(self) -> None:
+        """See Frozen."""
+        for slot in self._slots:
+            self._thaw(slot)
+        self._count_from_before()
+
+    def _count_from_before(self) -> None:
+        for slot in self._slots:
+            with suppress(QemuRefused):  # it never began to record
+                take_back(self._monitor, slot.disk.node, slot.since, slot.bitmap)
+
+    def _thaw(self, slot: Slot) -> None:
+        """Take away what was made for a disk, as far as it was made."""
+        run = self._monitor.execute
+        with suppress(QemuRefused):
+            end_export(self._monitor, slot.export)
+        for name in (slot.view, slot.filter, slot.fleece):
+            if name == slot.filter:
+                self._monitor.run([drive(slot.disk.device, slot.disk.node)])
+            with suppress(QemuRefused):
+                run("blockdev-del", node_name=name)
+        (self._folder / slot.fleece).unlink(missing_ok=True)
+
+
+def take_back(monitor: Monitor, node: str, since: str, bitmap: str) -> None:
+    """Add to ``since`` what ``bitmap`` recorded, and remove that; without ``since`` remove it only.
+
+    The old one records again before it is told what it missed, so no change is lost whenever this ends.
+    """
+    if since:
+        monitor.execute("block-dirty-bitmap-enable", node=node, name=since)
+        monitor.execute("block-dirty-bitmap-merge", node=node, target=since, bitmaps=[bitmap])
+    monitor.execute("block-dirty-bitmap-remove", node=node, name=bitmap)
+
+
+def end_export(monitor: Monitor, export: str) -> None:
+    """Take an export away and wait until it is gone, or raise QemuRefused if there is none."""
+    monitor.execute("block-export-del", id=export, mode="hard")
+    monitor.wait_for("BLOCK_EXPORT_DELETED", lambda data: is_of(data, export))
+
+
+def is_of(data: Json, export: str) -> bool:
+    """Tell whether an event is about an export."""
+    return bool(data.get("id") == export)
+
+
+def socket_in(folder: Path) -> Path:
+    """Return where QEMU serves what is frozen."""
+    return folder / "nbd"
+
+
+def serve_in(monitor: Monitor, folder: Path) -> None:
+    """Have QEMU serve its exports on a socket in ``folder``; a server that is there already is ours."""
+    path = socket_in(folder)
+    address: Mapping[str, object] = {"type": "unix", "data": {"path": str(path)}}
+    try:
+        monitor.execute("nbd-server-start", addr=address)
+    except QemuRefused as error:
+        if not path.is_socket():
+            raise Unavailable(
+                "this machine serves NBD exports of somebody else", cure="end that, then try again"
+            ) from error
+    path.chmod(0o600)

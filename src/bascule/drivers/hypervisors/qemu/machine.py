@@ -1,0 +1,115 @@
+"""A running QEMU, reached by its QMP socket: adopted, frozen again and again, left as it was.
+
+What outlives this process is in QEMU: bitmaps that go on recording. All names of ours
+begin with ``bascule-``. After a death at any moment ``settle`` finds what is left by
+these names: exports and nodes are taken away, and of the bitmaps the one that the newest point
+names is made whole again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bascule.ports.chance import Clock, Ids
+from bascule.ports.machines import Tracking
+
+from .disks import OURS, Disk, bitmaps_in, disks_of
+from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
+from .monitor import Monitor
+
+
+class QemuMachine:
+    """See ``ports.machines.RunningMachine``. ``folder`` takes the fleeces and a socket, and is ours alone."""
+
+    def __init__(self, monitor: Monitor, folder: Path, clock: Clock, ids: Ids) -> None:
+        self._monitor = monitor
+        self._folder = folder
+        self._clock = clock
+        self._ids = ids
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @classmethod
+    def adopt(cls, qmp: Path, folder: Path, clock: Clock, ids: Ids) -> QemuMachine:
+        """Connect to a QEMU that somebody started."""
+        return cls(Monitor.connect(qmp), folder, clock, ids)
+
+    @property
+    def name(self) -> str:
+        """Return what QEMU was told to call it, empty if nothing."""
+        return str(self._monitor.execute("query-name").get("name", ""))
+
+    def settle(self, tracking: Tracking) -> Tracking:
+        """See RunningMachine."""
+        self._clear()
+        serve_in(self._monitor, self._folder)
+        found = ((disk, self._settled(disk, tracking.get(disk.id, ""))) for disk in disks_of(self._monitor))
+        return {disk.id: bitmap for disk, bitmap in found if bitmap}
+
+    def _settled(self, disk: Disk, name: str) -> str:
+        """Make one bitmap of ours out of those a disk has; return its name if it knows every change."""
+        known = {bitmap.name: bitmap for bitmap in disk.bitmaps}
+        wanted = known.pop(name, None)
+        is_whole = wanted is not None and wanted.is_sound
+        if wanted is not None and not wanted.is_recording:
+            is_whole = is_whole and bool(known) and all(bitmap.is_sound for bitmap in known.values())
+        if wanted is not None and not is_whole:
+            known[name] = wanted
+        for other in known:
+            missed = name if is_whole and wanted is not None and not wanted.is_recording else ""
+            take_back(self._monitor, disk.node, missed, other)
+        return name if is_whole else ""
+
+    def freeze(self, since: Tracking) -> FrozenQemu:
+        """See RunningMachine."""
+        token = self._ids.random(4).hex()
+        slots = [
+            Slot(disk, place, token, since.get(disk.id, ""))
+            for place, disk in enumerate(disks_of(self._monitor))
+        ]
+        frozen = FrozenQemu(self._monitor, slots, self._folder, self._clock.now())
+        frozen.freeze()
+        return frozen
+
+    def _clear(self) -> None:
+        """Take away exports, nodes and fleeces of an earlier process."""
+        for export in self._monitor.execute("query-block-exports"):
+            if export["id"].startswith(OURS):
+                end_export(self._monitor, export["id"])
+        graph = self._monitor.execute("x-debug-query-block-graph")
+        self._put_back(graph)
+        names = {str(node["name"]) for node in graph["nodes"]}
+        for kind in ("s-", "c-", "f-"):
+            for name in sorted(names):
+                if name.startswith(OURS + kind):
+                    self._monitor.execute("blockdev-del", node_name=name)
+        for path in self._folder.glob(f"{OURS}f-*"):
+            path.unlink()
+
+    def _put_back(self, graph: dict[str, Any]) -> None:
+        """Put each disk's own image under it where a filter of ours is."""
+        below = dict(_below(graph))
+        for block in self._monitor.execute("query-block"):
+            node = block.get("inserted", {}).get("node-name", "")
+            if node.startswith(f"{OURS}c-"):
+                device = block["qdev"].removesuffix("/virtio-backend")
+                device = device if device.startswith("/") else f"/machine/peripheral/{device}"
+                self._monitor.run([drive(device, below[node])])
+
+    def bitmaps(self) -> list[str]:
+        """Return the names of our bitmaps on all nodes."""
+        nodes = self._monitor.execute("query-named-block-nodes")
+        return sorted({bitmap.name for node in nodes for bitmap in bitmaps_in(node)})
+
+    def close(self) -> None:
+        """See RunningMachine."""
+        self._monitor.close()
+
+
+def _below(graph: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each filter of ours with the node that it filters."""
+    names = {node["id"]: node["name"] for node in graph["nodes"]}
+    for edge in graph["edges"]:
+        if names[edge["parent"]].startswith(f"{OURS}c-") and edge["name"] == "file":
+            yield names[edge["parent"]], names[edge["child"]]
