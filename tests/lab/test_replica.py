@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from bascule.data.pipeline.flow.progress import Meter
 from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.disks.factory import open_source
 from bascule.drivers.hypervisors.qemu.machine import QemuMachine
+from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
 from bascule.drivers.objects.local import LocalStore
 from bascule.replication.replica import Names, Replica, World
 from lab import stamps
@@ -60,8 +61,12 @@ class Site:
         guest.hear("stamped 1")
         return guest
 
-    def machine(self) -> QemuMachine:
-        return QemuMachine.adopt(self.room / "qmp", self.room / "run", self.clock, SystemIds())
+    def machine(self, monitor: Monitor | None = None) -> QemuMachine:
+        monitor = monitor or Monitor.connect(self.room / "qmp")
+        return QemuMachine(monitor, self.room / "run", self.clock, SystemIds())
+
+    def look(self) -> Monitor:
+        return Monitor.connect(self.room / "qmp")
 
     def replica(self, machine: QemuMachine) -> Replica:
         world = World(self.vault, self.clock, open_source, lambda: Conduct(Meter(self.clock)))
@@ -74,6 +79,27 @@ class Site:
             image = bytearray(BLOCKS * stamps.BLOCK)
             reader.read_into(0, memoryview(image))
         return stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), BLOCKS).last
+
+
+class Dead(BaseException):
+    """The process of the collector died."""
+
+
+class Mortal(Monitor):
+    """A monitor whose process dies before or after it sends its nth commands."""
+
+    left = 1 << 30
+    says_last_words = False
+
+    def run(self, commands: Sequence[Command]) -> list[object]:
+        if self.left == 0:
+            self.close()
+            raise Dead
+        self.left -= 1
+        if self.left == 0 and not self.says_last_words:
+            self.close()
+            raise Dead
+        return super().run(commands)
 
 
 @pytest.fixture(params=[1, 2], ids=["one disk", "two disks"])
@@ -99,3 +125,47 @@ def test_every_point_of_a_writing_machine_is_an_exact_prefix_of_its_history(site
     assert list((site.room / "run").glob("bascule-f-*")) == []
     replica.close()
     machine.close()
+
+
+@pytest.mark.parametrize("says_last_words", [False, True], ids=["before", "after"])
+def test_a_collector_that_dies_between_any_two_commands_harms_nothing(
+    site: Site, says_last_words: bool
+) -> None:
+    """Its successor clears up, sends a delta and not the disk, and every point is exact."""
+    machine = site.machine()
+    replica = site.replica(machine)
+    replica.cycle()
+    replica.close()
+    machine.close()
+    last, step, has_lived = site.judge(), 0, False
+    while not has_lived:
+        step += 1
+        mortal = Mortal.connect(site.room / "qmp")
+        machine = site.machine(mortal)
+        replica = site.replica(machine)
+        mortal.left, mortal.says_last_words = step, says_last_words
+        try:
+            replica.cycle()
+            has_lived = True
+        except Dead:
+            pass
+        replica.close()
+        machine.close()
+
+        machine = site.machine()
+        replica = site.replica(machine)
+        done = replica.cycle()
+        assert done.compared == (), f"after a death at step {step} nobody knew what had changed"
+        replica.close()
+        assert len(machine.bitmaps()) == 1
+        machine.close()
+        monitor = site.look()
+        assert monitor.execute("query-status")["running"]
+        assert monitor.execute("query-block-exports") == []
+        names = [node["node-name"] for node in monitor.execute("query-named-block-nodes")]
+        assert [name for name in names if name.startswith("bascule-")] == []
+        monitor.close()
+        now = site.judge()
+        assert now > last
+        last = now
+    assert step > 20

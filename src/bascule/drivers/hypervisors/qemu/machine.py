@@ -78,14 +78,18 @@ class QemuMachine:
             if export["id"].startswith(OURS):
                 end_export(self._monitor, export["id"])
         graph = self._monitor.execute("x-debug-query-block-graph")
+        names = sorted(str(node["name"]) for node in graph["nodes"])
+        self._remove(names, "s-")  # a filter that is looked through holds on to its disk
         self._put_back(graph)
-        names = {str(node["name"]) for node in graph["nodes"]}
-        for kind in ("s-", "c-", "f-"):
-            for name in sorted(names):
-                if name.startswith(OURS + kind):
-                    self._monitor.execute("blockdev-del", node_name=name)
+        self._remove(names, "c-")
+        self._remove(names, "f-")
         for path in self._folder.glob(f"{OURS}f-*"):
             path.unlink()
+
+    def _remove(self, names: list[str], kind: str) -> None:
+        for name in names:
+            if name.startswith(OURS + kind):
+                self._monitor.execute("blockdev-del", node_name=name)
 
     def _put_back(self, graph: dict[str, Any]) -> None:
         """Put each disk's own image under it where a filter of ours is."""
