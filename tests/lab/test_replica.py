@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import select
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,19 +17,22 @@ from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.pipeline.flow.progress import Meter
 from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.disks.factory import open_source
+from bascule.drivers.hypervisors.qemu.disks import bitmaps_in
 from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
 from bascule.drivers.objects.local import LocalStore
+from bascule.model.errors import Unavailable
 from bascule.replication.replica import Names, Replica, World
 from lab import stamps
 from lab.guests import Guest
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
 BLOCKS = 4096
 DISK_BYTES = 256 << 20
 NAMES = Names("web", "web", "test")
-KEY = KeyFile(bytes(range(32)))
+COMMAND = [Path(sys.executable).with_name("bascule")]
 
 
 def drives(room: Path, count: int) -> list[str]:
@@ -47,8 +54,9 @@ class Site:
         self.room = room
         self.disks = disks
         self.clock = SystemClock()
+        key = KeyFile.create(room / "main.key", SystemIds())
         self.vault = Vault.init(
-            LocalStore(room / "store", create=True), KEY, ids=SystemIds(), clock=self.clock
+            LocalStore(room / "store", create=True), key, ids=SystemIds(), clock=self.clock
         )
         self.guest = self.boot()
 
@@ -68,16 +76,67 @@ class Site:
     def look(self) -> Monitor:
         return Monitor.connect(self.room / "qmp")
 
-    def replica(self, machine: QemuMachine) -> Replica:
+    def replica(self, monitor: Callable[[Path], Monitor] = Monitor.connect) -> Replica:
         world = World(self.vault, self.clock, open_source, lambda: Conduct(Meter(self.clock)))
-        return Replica(world, machine, NAMES)
+        return Replica(world, lambda: self.machine(monitor(self.room / "qmp")), NAMES)
+
+    def look_away(self, replica: Replica) -> Monitor:
+        """Have the replica let go of the monitor, and take it."""
+        replica.close()
+        return self.look()
+
+    def must_run(self) -> None:
+        """See that the machine runs, soon if not at once."""
+        monitor = self.look()
+        try:
+            wait_until(lambda: monitor.execute("query-status")["running"])
+        finally:
+            monitor.close()
+
+    def must_be_clean(self) -> None:
+        """See that nothing of ours is left but one record, by which the next delta is made."""
+        self.must_run()
+        monitor = self.look()
+        try:
+            assert monitor.execute("query-block-exports") == []
+            nodes = monitor.execute("query-named-block-nodes")
+        finally:
+            monitor.close()
+        assert [node["node-name"] for node in nodes if node["node-name"].startswith("bascule-")] == []
+        assert len({bitmap.name for node in nodes for bitmap in bitmaps_in(node)}) == 1
+        assert list((self.room / "run").glob("bascule-f-*")) == []
+
+    def must_equal_the_disk(self, disk: int) -> None:
+        """Stop the machine, make a last point, and compare it with the disk."""
+        monitor = self.look()
+        monitor.execute("stop")
+        monitor.close()
+        replica = self.replica()
+        replica.cycle()
+        monitor = self.look_away(replica)
+        shown = self.room / "shown"
+        monitor.execute("nbd-server-stop")
+        monitor.execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(shown)}})
+        monitor.execute("block-export-add", type="nbd", id="shown", node_name=f"d{disk}", name="shown")
+        source = open_source(f"nbd+unix:///shown?socket={shown}")
+        truth = bytearray(BLOCKS * stamps.BLOCK)
+        source.read_into(0, memoryview(truth))
+        source.close()
+        assert bytes(self.image(disk)) == bytes(truth)
+        monitor.execute("nbd-server-stop")
+        monitor.execute("cont")
+        monitor.close()
+
+    def image(self, disk: int) -> bytearray:
+        """Return the stamped part of a disk at the newest point."""
+        image = bytearray(BLOCKS * stamps.BLOCK)
+        with self.vault.peek(NAMES.group) as point:
+            point.disk(DiskKey(NAMES.machine, f"disk{disk}")).read_into(0, memoryview(image))
+        return image
 
     def judge(self, disk: int = 0) -> int:
         """Return the last write that the newest point holds of a disk."""
-        with self.vault.peek(NAMES.group) as point:
-            reader = point.disk(DiskKey(NAMES.machine, f"disk{disk}"))
-            image = bytearray(BLOCKS * stamps.BLOCK)
-            reader.read_into(0, memoryview(image))
+        image = self.image(disk)
         return stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), BLOCKS).last
 
 
@@ -110,21 +169,18 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_every_point_of_a_writing_machine_is_an_exact_prefix_of_its_history(site: Site) -> None:
-    machine = site.machine()
-    replica = site.replica(machine)
+    replica = site.replica()
     seen, sent = [], []
     for _ in range(6):
         done = replica.cycle()
         seen.append([site.judge(disk) for disk in range(site.disks)])
         sent.append(done.copied.read_bytes)
         assert done.compared == ()
+    replica.close()
     assert seen == sorted(seen)
     assert all(last > 0 for last in seen[-1])
     assert all(count <= site.disks * BLOCKS * stamps.BLOCK * 1.05 for count in sent[1:])
-    assert len(machine.bitmaps()) == 1, "one record is left, by which the next delta is made"
-    assert list((site.room / "run").glob("bascule-f-*")) == []
-    replica.close()
-    machine.close()
+    site.must_be_clean()
 
 
 @pytest.mark.parametrize("says_last_words", [False, True], ids=["before", "after"])
@@ -132,40 +188,87 @@ def test_a_collector_that_dies_between_any_two_commands_harms_nothing(
     site: Site, says_last_words: bool
 ) -> None:
     """Its successor clears up, sends a delta and not the disk, and every point is exact."""
-    machine = site.machine()
-    replica = site.replica(machine)
-    replica.cycle()
-    replica.close()
-    machine.close()
+    first = site.replica()
+    first.cycle()
+    first.close()
     last, step, has_lived = site.judge(), 0, False
     while not has_lived:
         step += 1
-        mortal = Mortal.connect(site.room / "qmp")
-        machine = site.machine(mortal)
-        replica = site.replica(machine)
-        mortal.left, mortal.says_last_words = step, says_last_words
+
+        def mortal(qmp: Path, step: int = step) -> Monitor:
+            monitor = Mortal.connect(qmp)
+            monitor.left, monitor.says_last_words = step, says_last_words
+            return monitor
+
+        replica = site.replica(mortal)
         try:
             replica.cycle()
             has_lived = True
         except Dead:
             pass
         replica.close()
-        machine.close()
 
-        machine = site.machine()
-        replica = site.replica(machine)
-        done = replica.cycle()
+        successor = site.replica()
+        done = successor.cycle()
+        successor.close()
         assert done.compared == (), f"after a death at step {step} nobody knew what had changed"
-        replica.close()
-        assert len(machine.bitmaps()) == 1
-        machine.close()
-        monitor = site.look()
-        assert monitor.execute("query-status")["running"]
-        assert monitor.execute("query-block-exports") == []
-        names = [node["node-name"] for node in monitor.execute("query-named-block-nodes")]
-        assert [name for name in names if name.startswith("bascule-")] == []
-        monitor.close()
+        site.must_be_clean()
         now = site.judge()
         assert now > last
         last = now
     assert step > 20
+
+
+def test_a_machine_that_was_shut_down_and_started_again_sends_a_delta(site: Site) -> None:
+    replica = site.replica()
+    replica.cycle()
+    monitor = site.look_away(replica)
+    monitor.execute("quit")
+    site.guest.wait()
+    site.guest = site.boot()
+    after = replica.cycle()
+    replica.close()
+    assert after.compared == ()
+    site.must_be_clean()
+    for disk in range(site.disks):
+        # The stamps begin anew over the old ones: neither history alone, but the disk as it is.
+        site.must_equal_the_disk(disk)
+
+
+def test_a_machine_that_lost_its_power_is_compared_and_sends_what_differs(site: Site) -> None:
+    replica = site.replica()
+    replica.cycle()
+    site.guest.kill()
+    with pytest.raises(Unavailable):
+        replica.cycle()
+    site.guest = site.boot()
+    done = replica.cycle()
+    assert done.compared == tuple(f"disk{disk}" for disk in range(site.disks))
+    assert done.copied.sent_bytes <= site.disks * (BLOCKS * stamps.BLOCK * 1.05)
+    assert replica.cycle().compared == ()
+    replica.close()
+    site.must_be_clean()
+    for disk in range(site.disks):
+        site.must_equal_the_disk(disk)
+
+
+@pytest.mark.parametrize("site", [2], indirect=True)
+def test_a_collector_killed_at_any_moment_leaves_no_machine_standing(site: Site) -> None:
+    """A real process and SIGKILL, with a machine of two disks, which stands still at each instant."""
+    words = [*COMMAND, "replicate", site.room / "qmp", site.room / "store", "--group", "web"]
+    words += ["--every", "0s", "--folder", site.room / "run", "--key-file", site.room / "main.key", "--json"]
+    chance = Random(7)
+    for _ in range(12):
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(chance.randrange(1, 4)):
+                assert json.loads(process.stdout.readline())["event"] == "point"
+            select.select([], [], [], chance.random() * 0.05)
+            process.kill()
+        site.must_run()
+    replica = site.replica()
+    assert replica.cycle().compared == ()
+    replica.close()
+    site.must_be_clean()
+    for disk in range(site.disks):
+        assert site.judge(disk) > 0

@@ -6,9 +6,11 @@ import getpass
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from bascule.front.cli.tools import Existing
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 
 from .chance import SystemClock, SystemIds
@@ -56,6 +58,12 @@ class SystemTools:
         from bascule.drivers.disks.factory import open_source
 
         return open_source(words)
+
+    def open_machine(self, qmp: Path, folder: Path) -> RunningMachine:
+        """Adopt a running QEMU."""
+        from bascule.drivers.hypervisors.qemu.machine import QemuMachine
+
+        return QemuMachine.adopt(qmp, folder, self.clock, self.ids)
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write."""

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -63,42 +63,56 @@ class Cycled:
     point_age_seconds: float
 
 
+class _Session(NamedTuple):
+    """What is open between two cycles."""
+
+    machine: RunningMachine
+    writer: GroupWriter
+
+
 class Replica:
     """A machine being replicated. Use from one thread; ``close`` leaves the machine as it is."""
 
-    def __init__(self, world: World, machine: RunningMachine, names: Names) -> None:
+    def __init__(self, world: World, adopt: Callable[[], RunningMachine], names: Names) -> None:
         self._world = world
-        self._machine = machine
+        self._adopt = adopt
         self._names = names
-        self._writer: GroupWriter | None = None
+        self._session: _Session | None = None
         self._since: Tracking = {}
 
     def cycle(self) -> Cycled:
         """Make a point, or raise and lose nothing: the next cycle sends what this one would have."""
         begun = self._world.clock.monotonic()
-        writer = self._writer or self._begin()
-        frozen = self._machine.freeze(self._since)
+        session = self._session or self._begin()
         try:
-            copied, compared = self._send(writer, frozen)
+            frozen = session.machine.freeze(self._since)
+            try:
+                copied, compared = self._send(session, frozen)
+            except BaseException:
+                with suppress(Unavailable):  # the machine ended, which is what is being raised
+                    frozen.drop()
+                raise
+            self._since = frozen.tracking
+            frozen.keep()
         except BaseException:
-            self._give_up(frozen)
+            # Its last words may have reached the store, or not; and the machine may be another one by now.
+            self.close()
             raise
-        self._since = frozen.tracking
-        frozen.keep()
         clock = self._world.clock
         return Cycled(copied, compared, clock.monotonic() - begun, clock.now() - frozen.captured_at)
 
-    def _begin(self) -> GroupWriter:
-        """Take the group over, and find out from where the next delta counts."""
+    def _begin(self) -> _Session:
+        """Find the machine, take the group over, and find out from where the next delta counts."""
         vault, names = self._world.vault, self._names
-        writer = vault.begin(names.group, writer=names.writer, tuning=Tuning.for_lanes(3))
-        try:
-            self._since = self._machine.settle(self._tracking())
-        except BaseException:
-            writer.close()
-            raise
-        self._writer = writer
-        return writer
+        with ExitStack() as undo:
+            machine = self._adopt()
+            undo.callback(machine.close)
+            writer = vault.begin(names.group, writer=names.writer, tuning=Tuning.for_lanes(3))
+            undo.callback(writer.close)
+            self._since = machine.settle(self._tracking())
+            undo.pop_all()
+        self._session = _Session(machine, writer)
+        return self._session
 
     def _tracking(self) -> Tracking:
         try:
@@ -108,8 +122,8 @@ class Replica:
             return {}
         return _tracking_in(found[0]) if found else {}
 
-    def _send(self, writer: GroupWriter, frozen: Frozen) -> tuple[Copied, tuple[str, ...]]:
-        machine = self._names.machine
+    def _send(self, session: _Session, frozen: Frozen) -> tuple[Copied, tuple[str, ...]]:
+        machine, writer = self._names.machine, session.writer
         with ExitStack() as open_sources:
             sources: dict[DiskKey, DiskSource] = {}
             for disk in frozen.disks:
@@ -117,7 +131,7 @@ class Replica:
                 open_sources.callback(source.close)
                 sources[DiskKey(machine, disk.id)] = source
             disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in frozen.disks)
-            spec = MachineSpec(machine, self._machine.name or machine, disks, _definition(frozen.tracking))
+            spec = MachineSpec(machine, session.machine.name or machine, disks, _definition(frozen.tracking))
             capture = Capture([spec], sources, frozen.captured_at)
             unknown = [disk.id for disk in frozen.disks if not disk.is_delta]
             compared = tuple(d for d in unknown if writer.disk_size(DiskKey(machine, d)) is not None)
@@ -126,20 +140,12 @@ class Replica:
             log.info("replication.compares", machine=machine, disks=compared)
             return resync(self._world.vault, writer, capture, self._world.conduct()).copied, compared
 
-    def _give_up(self, frozen: Frozen) -> None:
-        """End the instant, and the session: its last words may have reached the store, or not."""
-        with suppress(Unavailable):  # the machine ended, which is what is being raised
-            frozen.drop()
-        self._end_session()
-
-    def _end_session(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
     def close(self) -> None:
-        """Stop replicating. The machine goes on recording, so that the next start sends a delta."""
-        self._end_session()
+        """Stop replicating; safe to call twice. The machine records on, so the next start sends a delta."""
+        if self._session is not None:
+            self._session.writer.close()
+            self._session.machine.close()
+            self._session = None
 
 
 def _definition(tracking: Tracking) -> str:

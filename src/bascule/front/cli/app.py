@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import copy, key, restore, serve_point, store, upkeep
+from . import copy, key, replicate, restore, serve_point, store, upkeep
 from .printing.screen import say
 
 _HELP = """Keep recovery points of disks, and get them back.
@@ -44,6 +44,7 @@ def build() -> typer.Typer:
     app.add_typer(store.app)
     app.add_typer(key.app)
     app.command("copy")(copy.copy)
+    app.command("replicate")(replicate.replicate)
     app.command("restore")(restore.restore)
     app.command("serve-point")(serve_point.serve_point)
     return app

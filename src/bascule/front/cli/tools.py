@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, Protocol
 
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 
 Existing = Literal["refuse", "replace", "update"]
@@ -35,6 +37,9 @@ class Tools(Protocol):
 
     def open_source(self, words: str) -> DiskSource:
         """Open a disk to read: a path or an NBD address, and what is asked of it behind a ``?``."""
+
+    def open_machine(self, qmp: Path, folder: Path) -> RunningMachine:
+        """Adopt the running machine behind a QMP socket; ``folder`` is room of our own."""
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""

@@ -11,7 +11,7 @@ fleece breaks the snapshot and never the guest. The order for each disk:
 Between the two halves of 2, and until 3, both bitmaps record: each holds at least what
 it must, and what is read comes from the snapshot. A disk alone needs no pause. Several
 are frozen between ``stop`` and ``cont``, which are sent with all that is between them
-in one piece.
+in one piece, over a connection that outlives this process (``keeper``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bascule.model.errors import Unavailable
 from bascule.ports.machines import FrozenDisk, Tracking
 
 from .disks import OURS, Disk
+from .keeper import kept_open
 from .monitor import Command, Json, Monitor, QemuRefused
 
 GRANULARITY = 65536
@@ -121,9 +122,11 @@ class FrozenQemu:
 
     def _instant(self) -> None:
         commands = [command for slot in self._slots for command in slot.instant()]
-        if len(self._slots) > 1 and self._monitor.execute("query-status")["running"]:
-            commands = [Command("stop"), *commands, Command("cont")]
-        self._monitor.run(commands)
+        if len(self._slots) == 1 or not self._monitor.execute("query-status")["running"]:
+            self._monitor.run(commands)
+            return
+        with kept_open(self._monitor.descriptor):
+            self._monitor.run([Command("stop"), *commands, Command("cont")])
 
     def _show(self, slot: Slot) -> None:
         run, node = self._monitor.execute, slot.disk.node

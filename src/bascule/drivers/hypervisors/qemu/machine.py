@@ -15,7 +15,7 @@ from typing import Any
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Tracking
 
-from .disks import OURS, Disk, bitmaps_in, disks_of
+from .disks import OURS, Disk, disks_of
 from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
 from .monitor import Monitor
 
@@ -100,11 +100,6 @@ class QemuMachine:
                 device = block["qdev"].removesuffix("/virtio-backend")
                 device = device if device.startswith("/") else f"/machine/peripheral/{device}"
                 self._monitor.run([drive(device, below[node])])
-
-    def bitmaps(self) -> list[str]:
-        """Return the names of our bitmaps on all nodes."""
-        nodes = self._monitor.execute("query-named-block-nodes")
-        return sorted({bitmap.name for node in nodes for bitmap in bitmaps_in(node)})
 
     def close(self) -> None:
         """See RunningMachine."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bascule.model.errors import Damaged, Refused, Unavailable
 
-_GREETING_SECONDS = 5.0
+_GREETING_SECONDS = 15.0  # longer than the keeper of a dead process holds on
 _ANSWER_SECONDS = 60.0
 _EVENTS_MAX = 1000
 _LINE_MAX = 64 << 20
@@ -80,6 +80,11 @@ class Monitor:
             raise Damaged(f"{self._name} is no QMP socket: it greets with {sorted(greeting)}")
         self._socket.settimeout(_ANSWER_SECONDS)
         self.execute("qmp_capabilities")
+
+    @property
+    def descriptor(self) -> int:
+        """Return the socket's descriptor."""
+        return self._socket.fileno()
 
     def execute(self, command: str, /, **arguments: object) -> Any:
         """Run one command and return its answer; ``_`` in argument names stands for ``-``."""
