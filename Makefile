@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 SETUP := @scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long demo bench-data lock clean
+.PHONY: help setup check format test test-long demo bench-data bench-cycle lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -46,6 +46,10 @@ demo: ## Replicate a disk twice, open a point at once, restore it, compare
 bench-data: ## Measure the data plane beside its peers: one JSON line per figure on stdout
 	$(SETUP) system python azurite
 	@$(BIN)/python -m benchmarks.data
+
+bench-cycle: ## Measure the cycles of a replicated QEMU machine: one JSON line per figure on stdout
+	$(SETUP) system python guest
+	@$(BIN)/python -m benchmarks.cycle
 
 lock: ## Renew requirements.lock from pyproject.toml
 	$(SETUP) python

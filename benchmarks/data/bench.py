@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report import Report
+
 from . import images
-from .report import Report
 
 
 @dataclass(frozen=True, slots=True)

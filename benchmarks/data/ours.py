@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bascule.blocks.extents import Extent
+from benchmarks.report import OURS
 
 from .process import Cost, greets, run, serving
-from .report import OURS
 from .runner import Room
 
 _COMMAND = Path(sys.executable).with_name("bascule")

@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
 from lab.guests import Guest, ext4_image, initramfs
 
 from .. import images
 from ..bench import Bench, alternate
 from ..ours import EXPORT, Store
 from ..process import Failed, run, say, socket_path
-from ..report import OURS, Figure, Report
 
 NAMES: Final = ("boot",)
 _DISK_BYTES: Final = 512 * images.MIB

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from .. import images
 from ..bench import Bench, alternate
 from ..ours import Store
 from ..process import Cost, run, synced
-from ..report import OURS, Figure, Report
 
 FIGURE: Final = Figure("ceiling", "s")
 

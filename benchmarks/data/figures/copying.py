@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from .. import images
 from ..bench import Bench
 from ..process import Cost, say, synced
-from ..report import OURS, Figure, Report
 from ..runner import Room, Runner
 from .memory import memory
 

@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from .. import images
 from ..bench import Bench, alternate
 from ..ours import EXPORT, Store
 from ..process import greets, output, peak_bytes, run, say, serving, socket_path
-from ..report import OURS, Figure, Report
 from ..tools import apt
 from .memory import memory
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from .. import images
 from ..bench import Bench, alternate
 from ..ours import Store
 from ..process import Cost, greets, run, serving, synced
-from ..report import OURS, Figure, Report
 
 FIGURE: Final = Figure("from-nbd", "s")
 

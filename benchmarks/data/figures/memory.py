@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from ..images import MIB
-from ..report import OURS, Figure, Report
 
 _MAY_USE_MIB: Final = 256
 

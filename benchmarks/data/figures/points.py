@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.report import OURS, Figure, Report
+
 from ..bench import Bench, alternate
 from ..process import output, run, say
-from ..report import OURS, Figure, Report
 
 _PROGRAM: Final = "benchmarks.data.programs.many_points"
 _FEW: Final = 10

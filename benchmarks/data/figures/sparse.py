@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from bascule.blocks.extents import Extent, merge
+from benchmarks.report import OURS, Figure, Report
 
 from .. import images
 from ..bench import Bench, alternate
 from ..ours import Store, write_extents
 from ..process import Cost, Failed, synced
-from ..report import OURS, Figure, Report
 from .memory import memory
 
 SIZES: Final = {"16GiB": 16 * images.GIB, "256GiB": 256 * images.GIB, "1TiB": 1024 * images.GIB}

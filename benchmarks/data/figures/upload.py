@@ -8,11 +8,12 @@ from typing import Final
 
 from azure.storage.blob import BlobServiceClient
 
+from benchmarks.report import OURS, Figure, Report
+
 from .. import images, tools
 from ..bench import Bench, alternate
 from ..ours import Store
 from ..process import listens_tcp, output, serving
-from ..report import OURS, Figure, Report
 
 FIGURE: Final = Figure("upload", "MiB/s", more_is_better=True)
 _CONTAINER: Final = "bench"

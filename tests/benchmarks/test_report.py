@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.data.report import OURS, Figure, Report
+from benchmarks.report import OURS, Figure, Report
 
 TIME = Figure("full", "s")
 

@@ -1,0 +1,1 @@
+"""The cycles of a replicated machine: how long from an instant to its durable point."""
