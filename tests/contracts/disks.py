@@ -50,6 +50,9 @@ def sample(size: int, seed: int = 1) -> bytes:
 def read(source: DiskSource, offset: int, length: int) -> bytes:
     buffer = bytearray(b"\xee" * length)
     source.read_into(offset, memoryview(buffer))
+    halves = [memoryview(bytearray(length // 2)), memoryview(bytearray(length - length // 2))]
+    source.read_many([(offset + length // 2, halves[1]), (offset, halves[0])])
+    assert b"".join(halves) == buffer
     return bytes(buffer)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from bascule.blocks.extents import Extent
@@ -28,6 +28,9 @@ class DiskSource(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill the buffer of each offset, in any order: where each takes a round trip, they go together."""
 
     def close(self) -> None:
         """Release what the source holds; safe to call twice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -60,6 +60,10 @@ class Image:
         if self._broken is not None and offset <= self._broken[0] < offset + len(buffer):
             raise self._broken[1]
         buffer[:] = self.content[offset : offset + len(buffer)]
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        for offset, buffer in pieces:
+            self.read_into(offset, buffer)
 
     def close(self) -> None:
         """Hold nothing."""

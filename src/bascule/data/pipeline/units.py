@@ -76,8 +76,9 @@ class Unit:
 
     def fill(self, buffer: Buffer) -> None:
         """Read all of it, one range behind the other."""
-        for at, extent in self.placed():
-            self.task.source.read_into(extent.offset, buffer.view[at : at + extent.length])
+        self.task.source.read_many(
+            [(extent.offset, buffer.view[at : at + extent.length]) for at, extent in self.placed()]
+        )
 
     def placed(self) -> Iterator[tuple[int, Extent]]:
         """Yield where in the buffer each range lies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,10 @@ class ImageSource:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""
         self._disk.read_into(offset, buffer)
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill the buffer of each offset, several at a time."""
+        self._disk.read_many(pieces)
 
     def close(self) -> None:
         """Close the image and end its server; safe to call twice."""

@@ -9,7 +9,7 @@ only if size or contexts differ.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bascule.blocks.extents import Extent, merge
@@ -70,6 +70,20 @@ class NbdSource:
             return
         with self._connections.client() as client:
             read_aligned(client, self._unit, offset, buffer)
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill the buffer of each offset, several requests at a time."""
+        for offset, buffer in pieces:
+            check_range(self._name, self._connections.is_open, self.size_bytes, offset, len(buffer))
+        with self._connections.client() as client:
+            odd = [piece for piece in pieces if (piece[0] | len(piece[1])) % self._unit]
+            even = (
+                piece for piece in pieces if len(piece[1]) and not (piece[0] | len(piece[1])) % self._unit
+            )
+            for _ in client.read_many(cut for piece in even for cut in client.pieces(*piece)):
+                pass
+            for offset, buffer in odd:
+                read_aligned(client, self._unit, offset, buffer)
 
     def close(self) -> None:
         """Close all connections; safe to call twice."""

@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,11 @@ class RawSource:
                 self._fill(self._fd, offset + aligned, buffer[aligned:])
         except OSError as error:
             raise fault(error, f"read {self._name} at {offset}") from error
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill the buffer of each offset; the system answers each at once."""
+        for offset, buffer in pieces:
+            self.read_into(offset, buffer)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -103,10 +103,13 @@ class Client:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""
-        piece = self._piece()
-        pieces = ((offset + at, buffer[at : at + piece]) for at in range(0, len(buffer), piece))
-        for _ in self.read_many(pieces):
+        for _ in self.read_many(self.pieces(offset, buffer)):
             pass
+
+    def pieces(self, offset: int, buffer: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Cut a range into requests of the size that goes fastest."""
+        piece = self._piece()
+        return ((offset + at, buffer[at : at + piece]) for at in range(0, len(buffer), piece))
 
     def read_many(self, requests: Iterable[tuple[int, memoryview]], depth: int = DEPTH) -> Iterator[Filled]:
         """Fill many buffers, ``depth`` at a time, and yield each when it is full, in any order.
@@ -123,9 +126,7 @@ class Client:
 
     def write(self, offset: int, data: memoryview, *, fua: bool = False) -> None:
         """Write all of ``data``; with ``fua`` it survives a power cut."""
-        piece = self._piece()
-        pieces = ((offset + at, data[at : at + piece]) for at in range(0, len(data), piece))
-        self.write_many(pieces, fua=fua)
+        self.write_many(self.pieces(offset, data), fua=fua)
 
     def write_many(
         self, requests: Iterable[tuple[int, memoryview]], depth: int = DEPTH, *, fua: bool = False

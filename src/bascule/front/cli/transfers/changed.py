@@ -28,6 +28,10 @@ class ChangedSource:
         """Read from the disk itself."""
         self._whole.read_into(offset, buffer)
 
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Read from the disk itself."""
+        self._whole.read_many(pieces)
+
     def close(self) -> None:
         """Close the disk."""
         self._whole.close()
