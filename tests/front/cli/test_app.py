@@ -16,6 +16,7 @@ COMMANDS = [
     ("key",),
     *(("key", verb) for verb in ("create", "ls", "add", "remove")),
     ("copy",),
+    ("replicate",),
     ("restore",),
     ("serve-point",),
 ]

@@ -48,10 +48,20 @@ def _is_written(block: dict[str, Any]) -> bool:
     return bool(block.get("qdev")) and "inserted" in block and not block["inserted"]["ro"]
 
 
+def _device(block: dict[str, Any]) -> str:
+    """Return the place of a disk in QEMU's object tree, empty if it has none."""
+    device: str = block.get("qdev", "").removesuffix("/virtio-backend")
+    return device if device.startswith("/") or not device else f"/machine/peripheral/{device}"
+
+
+def nodes_under(monitor: Monitor) -> dict[str, str]:
+    """Return which node is under each device now."""
+    blocks = monitor.execute("query-block")
+    return {_device(block): block["inserted"]["node-name"] for block in blocks if "inserted" in block}
+
+
 def _disk(monitor: Monitor, block: dict[str, Any]) -> Disk:
-    device = block["qdev"].removesuffix("/virtio-backend")
-    if not device.startswith("/"):
-        device = f"/machine/peripheral/{device}"
+    device = _device(block)
     inserted = block["inserted"]
     name = _ODD.sub("-", device.rsplit("/", 1)[1]).strip("-")
     _refuse_iothread(monitor, device, name)

@@ -23,7 +23,7 @@ from pathlib import Path
 from bascule.model.errors import Unavailable
 from bascule.ports.machines import FrozenDisk, Tracking
 
-from .disks import OURS, Disk
+from .disks import OURS, Disk, nodes_under
 from .keeper import kept_open
 from .monitor import Command, Json, Monitor, QemuRefused
 
@@ -87,10 +87,10 @@ class FrozenQemu:
     def freeze(self) -> None:
         """Do what the order above says; leave nothing behind where that fails."""
         with ExitStack() as undo:
-            for slot in self._slots:
-                undo.callback(self._thaw, slot)
-                self._prepare(slot)
             undo.callback(self._count_from_before)
+            undo.callback(self._thaw)
+            for slot in self._slots:
+                self._prepare(slot)
             self._instant()
             for slot in self._slots:
                 self._show(slot)
@@ -147,16 +147,14 @@ class FrozenQemu:
 
     def keep(self) -> None:
         """See Frozen."""
-        for slot in self._slots:
-            self._thaw(slot)
+        self._thaw()
         for slot in self._slots:
             if slot.since:
                 self._monitor.execute("block-dirty-bitmap-remove", node=slot.disk.node, name=slot.since)
 
     def drop(self) -> None:
         """See Frozen."""
-        for slot in self._slots:
-            self._thaw(slot)
+        self._thaw()
         self._count_from_before()
 
     def _count_from_before(self) -> None:
@@ -164,17 +162,27 @@ class FrozenQemu:
             with suppress(QemuRefused):  # it never began to record
                 take_back(self._monitor, slot.disk.node, slot.since, slot.bitmap)
 
-    def _thaw(self, slot: Slot) -> None:
-        """Take away what was made for a disk, as far as it was made."""
-        run = self._monitor.execute
-        with suppress(QemuRefused):
-            end_export(self._monitor, slot.export)
-        for name in (slot.view, slot.filter, slot.fleece):
-            if name == slot.filter:
-                self._monitor.run([drive(slot.disk.device, slot.disk.node)])
+    def _thaw(self) -> None:
+        """Take away what was made for the disks, as far as it was made.
+
+        A disk gets its own node back only where the filter is under it: QEMU 7.2 aborts, and the
+        machine with it, when a device is given the node that it has.
+        """
+        for slot in self._slots:
             with suppress(QemuRefused):
-                run("blockdev-del", node_name=name)
-        (self._folder / slot.fleece).unlink(missing_ok=True)
+                end_export(self._monitor, slot.export)
+            self._remove(slot.view)
+        under = nodes_under(self._monitor)
+        for slot in self._slots:
+            if under.get(slot.disk.device) == slot.filter:
+                self._monitor.run([drive(slot.disk.device, slot.disk.node)])
+            self._remove(slot.filter)
+            self._remove(slot.fleece)
+            (self._folder / slot.fleece).unlink(missing_ok=True)
+
+    def _remove(self, node: str) -> None:
+        with suppress(QemuRefused):  # it was never made
+            self._monitor.execute("blockdev-del", node_name=node)
 
 
 def take_back(monitor: Monitor, node: str, since: str, bitmap: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Tracking
 
-from .disks import OURS, Disk, disks_of
+from .disks import OURS, Disk, disks_of, nodes_under
 from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
 from .monitor import Monitor
 
@@ -94,11 +94,8 @@ class QemuMachine:
     def _put_back(self, graph: dict[str, Any]) -> None:
         """Put each disk's own image under it where a filter of ours is."""
         below = dict(_below(graph))
-        for block in self._monitor.execute("query-block"):
-            node = block.get("inserted", {}).get("node-name", "")
+        for device, node in nodes_under(self._monitor).items():
             if node.startswith(f"{OURS}c-"):
-                device = block["qdev"].removesuffix("/virtio-backend")
-                device = device if device.startswith("/") else f"/machine/peripheral/{device}"
                 self._monitor.run([drive(device, below[node])])
 
     def close(self) -> None:

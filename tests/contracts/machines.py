@@ -1,0 +1,167 @@
+"""What every hypervisor's machine must do; a driver's tests inherit it and say how a guest writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+
+from bascule.ports.disks import DiskSource
+from bascule.ports.machines import Frozen, RunningMachine
+
+BLOCK = 65536
+SIZE = 64 * BLOCK
+
+
+class Host(ABC):
+    """A machine with the disks ``disk0`` and ``disk1``, full of zeroes, as its owner sees it."""
+
+    @abstractmethod
+    def adopt(self) -> RunningMachine:
+        """Connect to the machine; what an earlier owner left is still there."""
+
+    @abstractmethod
+    def write(self, disk: str, offset: int, data: bytes) -> None:
+        """Write as the guest does."""
+
+    @abstractmethod
+    def open(self, words: str) -> DiskSource:
+        """Open a frozen disk."""
+
+    @abstractmethod
+    def must_be_clean(self) -> None:
+        """See that nothing is held for us but what records the changes."""
+
+
+class MachineContract:
+    """Inherit, and provide the fixture ``host``."""
+
+    def content(self, host: Host, frozen: Frozen, disk: str = "disk0") -> bytes:
+        source = self.source(host, frozen, disk)
+        image = bytearray(SIZE)
+        source.read_into(0, memoryview(image))
+        source.close()
+        return bytes(image)
+
+    def changed(self, host: Host, frozen: Frozen, disk: str = "disk0") -> set[int]:
+        """Return the blocks that a frozen disk offers as changed."""
+        source = self.source(host, frozen, disk)
+        assert source.is_delta
+        blocks = {
+            at // BLOCK for offset, length in source.extents() for at in range(offset, offset + length, BLOCK)
+        }
+        source.close()
+        return blocks
+
+    def source(self, host: Host, frozen: Frozen, disk: str) -> DiskSource:
+        (found,) = [shown for shown in frozen.disks if shown.id == disk]
+        source = host.open(found.words)
+        assert (source.size_bytes, source.is_delta) == (found.size_bytes, found.is_delta)
+        return source
+
+    def test_the_first_instant_offers_whole_disks(self, host: Host) -> None:
+        machine = host.adopt()
+        assert machine.settle({}) == {}
+        host.write("disk0", 5 * BLOCK, b"one" * 1000)
+        frozen = machine.freeze({})
+        assert {(disk.id, disk.size_bytes, disk.is_delta) for disk in frozen.disks} == {
+            ("disk0", SIZE, False),
+            ("disk1", SIZE, False),
+        }
+        assert set(frozen.tracking) == {"disk0", "disk1"}
+        assert self.content(host, frozen)[5 * BLOCK :].startswith(b"one" * 1000)
+        frozen.keep()
+        machine.close()
+        host.must_be_clean()
+
+    def test_an_instant_shows_nothing_of_what_is_written_after_it(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        host.write("disk0", 0, b"a" * BLOCK)
+        host.write("disk1", 0, b"a" * BLOCK)
+        frozen = machine.freeze({})
+        for disk in ("disk0", "disk1"):
+            host.write(disk, 100, b"b" * BLOCK)
+            assert self.content(host, frozen, disk) == b"a" * BLOCK + bytes(SIZE - BLOCK)
+        frozen.keep()
+        machine.close()
+
+    def test_later_instants_offer_what_changed_since_the_one_before(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        host.write("disk0", 7 * BLOCK + 10, b"during")
+        first.keep()
+        host.write("disk0", 9 * BLOCK - 2, b"over the edge")
+        second = machine.freeze(first.tracking)
+        assert self.changed(host, second) == {7, 8, 9}
+        assert self.changed(host, second, "disk1") == set()
+        assert self.content(host, second)[7 * BLOCK + 10 :].startswith(b"during")
+        second.keep()
+        third = machine.freeze(second.tracking)
+        assert self.changed(host, third) == set()
+        third.keep()
+        machine.close()
+        host.must_be_clean()
+
+    def test_what_was_dropped_counts_again(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        host.write("disk0", 3 * BLOCK, b"x")
+        dropped = machine.freeze(first.tracking)
+        host.write("disk0", 4 * BLOCK, b"x")
+        dropped.drop()
+        host.write("disk0", 5 * BLOCK, b"x")
+        again = machine.freeze(first.tracking)
+        assert self.changed(host, again) == {3, 4, 5}
+        again.keep()
+        machine.close()
+        host.must_be_clean()
+
+    @pytest.mark.parametrize("is_published", [False, True], ids=["before", "after"])
+    def test_an_owner_that_died_in_an_instant_cost_no_change(self, host: Host, is_published: bool) -> None:
+        """Before or after its point was published: the newest point names one record or the other."""
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        host.write("disk0", 3 * BLOCK, b"x")
+        died = machine.freeze(first.tracking)
+        host.write("disk0", 4 * BLOCK, b"x")
+        machine.close()
+
+        machine = host.adopt()
+        newest = died.tracking if is_published else first.tracking
+        assert machine.settle(newest) == newest
+        host.write("disk0", 5 * BLOCK, b"x")
+        frozen = machine.freeze(newest)
+        assert self.changed(host, frozen) == ({4, 5} if is_published else {3, 4, 5})
+        frozen.keep()
+        machine.close()
+        host.must_be_clean()
+
+    def test_a_record_that_nobody_knows_is_not_believed(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        machine.close()
+        machine = host.adopt()
+        assert machine.settle({"disk0": "bascule-of-another-time", "disk1": first.tracking["disk1"]}) == {
+            "disk1": first.tracking["disk1"]
+        }
+        machine.close()
+
+    def test_an_instant_that_died_before_the_first_point_is_cleared_away(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        machine.freeze({})
+        machine.close()
+        machine = host.adopt()
+        assert machine.settle({}) == {}
+        frozen = machine.freeze({})
+        frozen.keep()
+        machine.close()
+        host.must_be_clean()
