@@ -67,7 +67,10 @@ class RunningMachine(Protocol):
         """
 
     def freeze(self, since: Tracking) -> Frozen:
-        """Freeze all disks at one instant; those in ``since`` offer only what changed since then."""
+        """Freeze all disks at one instant; those in ``since`` offer only what changed since then.
+
+        Refused if ``since`` names a record that is not there: somebody else has settled the machine.
+        """
 
     def close(self) -> None:
         """Disconnect, and leave the machine as it is; safe to call twice."""

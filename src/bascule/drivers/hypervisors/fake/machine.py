@@ -190,6 +190,8 @@ class FakeMachine:
         self._check()
         if not self._host.disks:
             raise Refused("this machine has no disk that it may write to")
+        if lost := [name for name, record in since.items() if record not in self._host.disks[name].records]:
+            raise Refused(f"nothing records the changes of {', '.join(lost)} any more", cure="settle first")
         return FakeFrozen(self._host, self._ids.random(4).hex(), since, self._clock.now())
 
     def _check(self) -> None:
