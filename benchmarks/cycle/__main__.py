@@ -27,7 +27,7 @@ from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.drivers.objects.local import LocalStore
 from bascule.ports.machines import Frozen, RunningMachine, Tracking
-from bascule.replication.replica import Names, Replica, World
+from bascule.replication.replicator import Names, Replicator, World
 from benchmarks.data.process import Failed, run, say
 from benchmarks.report import OURS, Figure, Report
 from lab.guests import Guest, initramfs
@@ -99,7 +99,7 @@ class _Scene:
         self._monitor = Monitor.connect(self._qmp)
         self._machine = _Watched(QemuMachine(self._monitor, room / "run", clock, SystemIds()))
         world = World(vault, clock, open_source, lambda: Conduct(Meter(clock)))
-        self._replica = Replica(world, lambda: self._machine, Names("bench", "bench", "bench"))
+        self._replicator = Replicator(world, lambda: self._machine, Names("bench", "bench", "bench"))
 
     def change(self, blocks: int) -> None:
         """Write random blocks of the disk."""
@@ -113,13 +113,13 @@ class _Scene:
     def cycle(self, blocks: int) -> tuple[float, float]:
         """Run one cycle; return its milliseconds, and those of QEMU's commands among them."""
         self.change(blocks)
-        done = self._replica.cycle()
+        done = self._replicator.cycle()
         if done.copied.read_bytes != blocks * _BLOCK:
             raise Failed(f"{blocks} blocks were written and {done.copied.read_bytes} bytes read")
         return done.seconds * 1000, self._machine.spent_s * 1000
 
     def close(self) -> None:
-        self._replica.close()
+        self._replicator.close()
         self._guest.kill()
 
 
@@ -136,7 +136,7 @@ def main() -> int:
             say("first points")
             for blocks in (1024, 80, 0):
                 scene.change(blocks)
-                scene._replica.cycle()
+                scene._replicator.cycle()
             say(f"{rounds} cycles of each kind")
             for _ in range(rounds):
                 for name, blocks in _CHANGES.items():

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from bascule.model.errors import Damaged, Unavailable
-from bascule.replication.replica import Cycled
+from bascule.replication.replicator import Cycled
 from bascule.replication.rhythm import Rhythm, keep_on
 
 

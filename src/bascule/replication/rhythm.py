@@ -10,7 +10,7 @@ from bascule.model.errors import Unavailable
 from bascule.model.retries import seconds_until_retry
 from bascule.ports.chance import Clock
 
-from .replica import Cycled
+from .replicator import Cycled
 
 
 class Listener(Protocol):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bascule.data.pipeline.flow.conduct import Conduct
     from bascule.data.pipeline.flow.crew import Cancel
     from bascule.data.pipeline.flow.throttle import Throttle
-    from bascule.replication.replica import Cycled
+    from bascule.replication.replicator import Cycled
 
 Qmp = Annotated[
     Path,
@@ -76,7 +76,7 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
       bascule replicate /run/vm/web.qmp s3://backup/points --every 1m --limit 20M
     """
     from bascule.data.pipeline.flow.crew import Cancel
-    from bascule.replication.replica import Names, Replica, World
+    from bascule.replication.replicator import Names, Replicator, World
     from bascule.replication.rhythm import Rhythm, keep_on
 
     tools, screen = tools_of(context), Screen(is_json=is_json)
@@ -93,16 +93,16 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
         world = World(
             vault, tools.clock, tools.open_source, _conduct(tools, cancel, throttle_of(tools.clock, limit))
         )
-        replica = Replica(world, lambda: tools.open_machine(qmp, room), Names(name, name, tools.who))
+        replicator = Replicator(world, lambda: tools.open_machine(qmp, room), Names(name, name, tools.who))
         rhythm = Rhythm(seconds_from(every), points or None)
         try:
-            keep_on(replica.cycle, rhythm, tools.clock, _Teller(screen), stop.wait)
+            keep_on(replicator.cycle, rhythm, tools.clock, _Teller(screen), stop.wait)
         except Cancelled:
             screen.note(
                 "Stopped; the point under way was given up, and the next start sends what it would have."
             )
         finally:
-            replica.close()
+            replicator.close()
 
 
 def _conduct(tools: Tools, cancel: Cancel, throttle: Throttle | None) -> Callable[[], Conduct]:

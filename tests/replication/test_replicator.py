@@ -13,7 +13,7 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.fake.machine import FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Refused, Unavailable
-from bascule.replication.replica import Names, Replica, World
+from bascule.replication.replicator import Names, Replicator, World
 
 BLOCK = 65536
 SIZE = 40 * BLOCK
@@ -22,7 +22,7 @@ NAMES = Names("web", "web", "test")
 
 
 class Scene:
-    """A writing machine, its replica and the store between them."""
+    """A writing machine, its replicator and the store between them."""
 
     def __init__(self) -> None:
         self.chance = Random(5)
@@ -30,13 +30,16 @@ class Scene:
         self.objects = MemoryStore()
         self.clock = SystemClock()
         self.vault = Vault.init(self.objects, KEY, ids=SystemIds(), clock=self.clock)
-        self.replica = self.anew()
+        self.replicator = self.anew()
 
-    def anew(self) -> Replica:
+    def anew(self) -> Replicator:
         """Return what another process would replicate with."""
-        conduct = lambda: Conduct(Meter(self.clock), workers=1, readers=1)  # noqa: E731 - a factory
+
+        def conduct() -> Conduct:
+            return Conduct(Meter(self.clock), workers=1, readers=1)
+
         world = World(self.vault, self.clock, self.host.open, conduct)
-        return Replica(world, lambda: FakeMachine(self.host, self.clock, SystemIds()), NAMES)
+        return Replicator(world, lambda: FakeMachine(self.host, self.clock, SystemIds()), NAMES)
 
     def write(self) -> int:
         """Write somewhere on both disks; return how many blocks that changed at most."""
@@ -55,20 +58,20 @@ class Scene:
 
 def test_each_cycle_sends_what_changed_since_the_last() -> None:
     scene = Scene()
-    assert scene.replica.cycle().copied.read_bytes == 2 * SIZE
+    assert scene.replicator.cycle().copied.read_bytes == 2 * SIZE
     for _ in range(5):
         blocks = scene.write()
-        done = scene.replica.cycle()
+        done = scene.replicator.cycle()
         assert done.copied.read_bytes <= blocks * BLOCK
         assert done.compared == ()
         scene.must_be_replicated()
-    assert scene.replica.cycle().copied.read_bytes == 0
+    assert scene.replicator.cycle().copied.read_bytes == 0
 
 
 def test_another_process_goes_on_with_a_delta() -> None:
     scene = Scene()
-    scene.replica.cycle()
-    scene.replica.close()
+    scene.replicator.cycle()
+    scene.replicator.close()
     blocks = scene.write()
     done = scene.anew().cycle()
     assert (done.compared, done.copied.read_bytes <= blocks * BLOCK) == ((), True)
@@ -79,19 +82,19 @@ def test_another_process_goes_on_with_a_delta() -> None:
 def test_a_store_that_fails_at_any_request_costs_no_change(when: str) -> None:
     """R-R-10: the next cycle sends what this one would have, never the whole disk."""
     scene = Scene()
-    scene.replica.cycle()
+    scene.replicator.cycle()
     failed = 0
     for at in range(1, 41):
         blocks = scene.write()
-        scene.replica.close()
+        scene.replicator.close()
         scene.objects.fail(at=at, when=when)
         try:
-            scene.replica.cycle()
+            scene.replicator.cycle()
         except Unavailable:
             failed += 1
         scene.objects.heal()
         blocks += scene.write()
-        done = scene.replica.cycle()
+        done = scene.replicator.cycle()
         scene.must_be_replicated()
         # Only where the point was stored and nobody heard of it is its record gone.
         assert done.compared == () or when == "after"
@@ -101,13 +104,13 @@ def test_a_store_that_fails_at_any_request_costs_no_change(when: str) -> None:
 
 def test_a_machine_that_lost_its_power_is_compared_and_only_what_differs_is_sent() -> None:
     scene = Scene()
-    scene.replica.cycle()
+    scene.replicator.cycle()
     scene.write()
     scene.host.lose_power()
     with pytest.raises(Unavailable):
-        scene.replica.cycle()
+        scene.replicator.cycle()
     scene.host.is_up = True
-    done = scene.replica.cycle()
+    done = scene.replicator.cycle()
     assert done.compared == ("disk0", "disk1")
     assert done.copied.sent_bytes <= 4 * BLOCK
     scene.must_be_replicated()
@@ -115,12 +118,12 @@ def test_a_machine_that_lost_its_power_is_compared_and_only_what_differs_is_sent
 
 def test_who_was_fenced_stops_and_takes_nothing_from_the_machine() -> None:
     scene = Scene()
-    scene.replica.cycle()
+    scene.replicator.cycle()
     scene.write()
     other = scene.anew()
     other.cycle()
     with pytest.raises(Refused):
-        scene.replica.cycle()
+        scene.replicator.cycle()
     blocks = scene.write()
     assert other.cycle().copied.read_bytes <= (blocks + 4) * BLOCK
     scene.must_be_replicated()
@@ -128,8 +131,8 @@ def test_who_was_fenced_stops_and_takes_nothing_from_the_machine() -> None:
 
 def test_a_point_that_was_made_in_another_way_is_compared_with() -> None:
     scene = Scene()
-    scene.replica.cycle()
-    scene.replica.close()
+    scene.replicator.cycle()
+    scene.replicator.close()
     from bascule.data.pipeline.copy import Capture, copy
     from bascule.data.store import DiskSpec, MachineSpec
 

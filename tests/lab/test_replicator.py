@@ -22,7 +22,7 @@ from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Unavailable
-from bascule.replication.replica import Names, Replica, World
+from bascule.replication.replicator import Names, Replicator, World
 from lab import stamps
 from lab.guests import Guest
 from tests.waiting import wait_until
@@ -76,13 +76,13 @@ class Site:
     def look(self) -> Monitor:
         return Monitor.connect(self.room / "qmp")
 
-    def replica(self, monitor: Callable[[Path], Monitor] = Monitor.connect) -> Replica:
+    def replicator(self, monitor: Callable[[Path], Monitor] = Monitor.connect) -> Replicator:
         world = World(self.vault, self.clock, open_source, lambda: Conduct(Meter(self.clock)))
-        return Replica(world, lambda: self.machine(monitor(self.room / "qmp")), NAMES)
+        return Replicator(world, lambda: self.machine(monitor(self.room / "qmp")), NAMES)
 
-    def look_away(self, replica: Replica) -> Monitor:
-        """Have the replica let go of the monitor, and take it."""
-        replica.close()
+    def look_away(self, replicator: Replicator) -> Monitor:
+        """Have the replicator let go of the monitor, and take it."""
+        replicator.close()
         return self.look()
 
     def must_run(self) -> None:
@@ -111,9 +111,9 @@ class Site:
         monitor = self.look()
         monitor.execute("stop")
         monitor.close()
-        replica = self.replica()
-        replica.cycle()
-        monitor = self.look_away(replica)
+        replicator = self.replicator()
+        replicator.cycle()
+        monitor = self.look_away(replicator)
         shown = self.room / "shown"
         monitor.execute("nbd-server-stop")
         monitor.execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(shown)}})
@@ -169,14 +169,14 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_every_point_of_a_writing_machine_is_an_exact_prefix_of_its_history(site: Site) -> None:
-    replica = site.replica()
+    replicator = site.replicator()
     seen, sent = [], []
     for _ in range(6):
-        done = replica.cycle()
+        done = replicator.cycle()
         seen.append([site.judge(disk) for disk in range(site.disks)])
         sent.append(done.copied.read_bytes)
         assert done.compared == ()
-    replica.close()
+    replicator.close()
     assert seen == sorted(seen)
     assert all(last > 0 for last in seen[-1])
     assert all(count <= site.disks * BLOCKS * stamps.BLOCK * 1.05 for count in sent[1:])
@@ -188,7 +188,7 @@ def test_a_collector_that_dies_between_any_two_commands_harms_nothing(
     site: Site, says_last_words: bool
 ) -> None:
     """Its successor clears up, sends a delta and not the disk, and every point is exact."""
-    first = site.replica()
+    first = site.replicator()
     first.cycle()
     first.close()
     last, step, has_lived = site.judge(), 0, False
@@ -200,15 +200,15 @@ def test_a_collector_that_dies_between_any_two_commands_harms_nothing(
             monitor.left, monitor.says_last_words = step, says_last_words
             return monitor
 
-        replica = site.replica(mortal)
+        replicator = site.replicator(mortal)
         try:
-            replica.cycle()
+            replicator.cycle()
             has_lived = True
         except Dead:
             pass
-        replica.close()
+        replicator.close()
 
-        successor = site.replica()
+        successor = site.replicator()
         done = successor.cycle()
         successor.close()
         assert done.compared == (), f"after a death at step {step} nobody knew what had changed"
@@ -220,14 +220,14 @@ def test_a_collector_that_dies_between_any_two_commands_harms_nothing(
 
 
 def test_a_machine_that_was_shut_down_and_started_again_sends_a_delta(site: Site) -> None:
-    replica = site.replica()
-    replica.cycle()
-    monitor = site.look_away(replica)
+    replicator = site.replicator()
+    replicator.cycle()
+    monitor = site.look_away(replicator)
     monitor.execute("quit")
     site.guest.wait()
     site.guest = site.boot()
-    after = replica.cycle()
-    replica.close()
+    after = replicator.cycle()
+    replicator.close()
     assert after.compared == ()
     site.must_be_clean()
     for disk in range(site.disks):
@@ -236,17 +236,17 @@ def test_a_machine_that_was_shut_down_and_started_again_sends_a_delta(site: Site
 
 
 def test_a_machine_that_lost_its_power_is_compared_and_sends_what_differs(site: Site) -> None:
-    replica = site.replica()
-    replica.cycle()
+    replicator = site.replicator()
+    replicator.cycle()
     site.guest.kill()
     with pytest.raises(Unavailable):
-        replica.cycle()
+        replicator.cycle()
     site.guest = site.boot()
-    done = replica.cycle()
+    done = replicator.cycle()
     assert done.compared == tuple(f"disk{disk}" for disk in range(site.disks))
     assert done.copied.sent_bytes <= site.disks * (BLOCKS * stamps.BLOCK * 1.05)
-    assert replica.cycle().compared == ()
-    replica.close()
+    assert replicator.cycle().compared == ()
+    replicator.close()
     site.must_be_clean()
     for disk in range(site.disks):
         site.must_equal_the_disk(disk)
@@ -266,9 +266,9 @@ def test_a_collector_killed_at_any_moment_leaves_no_machine_standing(site: Site)
             select.select([], [], [], chance.random() * 0.05)
             process.kill()
         site.must_run()
-    replica = site.replica()
-    assert replica.cycle().compared == ()
-    replica.close()
+    replicator = site.replicator()
+    assert replicator.cycle().compared == ()
+    replicator.close()
     site.must_be_clean()
     for disk in range(site.disks):
         assert site.judge(disk) > 0

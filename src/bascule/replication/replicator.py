@@ -45,7 +45,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a replica needs of the rest of the house."""
+    """What a replicator needs of the rest of the house."""
 
     vault: Vault
     clock: Clock
@@ -70,7 +70,7 @@ class _Session(NamedTuple):
     writer: GroupWriter
 
 
-class Replica:
+class Replicator:
     """A machine being replicated. Use from one thread; ``close`` leaves the machine as it is."""
 
     def __init__(self, world: World, adopt: Callable[[], RunningMachine], names: Names) -> None:
