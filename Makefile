@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 SETUP := @scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long demo bench-data bench-cycle lock clean
+.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-rpo lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -50,6 +50,10 @@ bench-data: ## Measure the data plane beside its peers: one JSON line per figure
 bench-cycle: ## Measure the cycles of a replicated QEMU machine: one JSON line per figure on stdout
 	$(SETUP) system python guest
 	@$(BIN)/python -m benchmarks.cycle
+
+bench-rpo: ## Measure what a power cut costs a replicated machine, and what replication costs its writes
+	$(SETUP) system python guest
+	@$(BIN)/python -m benchmarks.rpo
 
 lock: ## Renew requirements.lock from pyproject.toml
 	$(SETUP) python

@@ -61,7 +61,8 @@ def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, q
 
 def judge(read: Callable[[int, int], bytes], blocks: int) -> Stamps:
     """Return what a disk of stamps holds, or raise NotExact; ``read`` takes an offset and a length."""
-    found = [_stamp(read(block * BLOCK, BLOCK), block) for block in range(blocks)]
+    data = memoryview(read(0, blocks * BLOCK))
+    found = [_stamp(data[block * BLOCK : (block + 1) * BLOCK], block) for block in range(blocks)]
     last = max(found)
     expected = [0] * blocks
     for number in range(1, last + 1):
@@ -76,9 +77,9 @@ def judge(read: Callable[[int, int], bytes], blocks: int) -> Stamps:
     return Stamps(last)
 
 
-def _stamp(data: bytes, block: int) -> int:
+def _stamp(data: memoryview, block: int) -> int:
     """Return the number of the write that a block holds, 0 if none."""
-    words = array("Q", data)
+    words = array("Q", bytes(data))
     number, odd = divmod(words[0], _WORDS)
     if not number and not any(words):
         return 0

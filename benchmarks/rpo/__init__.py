@@ -1,0 +1,1 @@
+"""What a power cut costs a replicated machine, and what being replicated costs its writes."""

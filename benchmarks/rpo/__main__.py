@@ -1,0 +1,177 @@
+"""``python -m benchmarks.rpo``: print how many seconds a power cut loses, and what replication costs a guest.
+
+A guest stamps 128 MiB of its disk with random 4 KiB writes, about 5 MB a second, while
+``bascule replicate`` makes points of it. At a random instant guest and replication are killed. Lost
+are the writes that the disk holds and the newest point does not, at the rate of that
+round; and the point has to be an exact prefix of the history of writes, or the benchmark fails.
+Then one guest writes on with replication off, on, and off again, and says how long its writes took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bascule.apps.tools import SystemTools
+from bascule.data.store import DiskKey, KeyFile, Vault
+from bascule.drivers.objects.local import LocalStore
+from benchmarks.data.process import run, say
+from benchmarks.report import OURS, Figure, Report
+from lab import stamps
+from lab.guests import Guest
+
+_COMMAND: Final = Path(sys.executable).with_name("bascule")
+_BLOCKS: Final = 32768
+_DISK_BYTES: Final = 256 << 20
+_PAUSE_US: Final = 200
+_GROUP: Final = "ledger"
+_TOLD: Final = re.compile(r"median (\d+) us, p99 (\d+) us")
+
+
+class _Scene:
+    """A stamping guest and an empty store."""
+
+    def __init__(self, room: Path) -> None:
+        self.room = room
+        self.disk = room / "disk.qcow2"
+        self.tools = SystemTools(os.environ | {"BASCULE_KEY_FILE": str(room / "main.key")})
+        key = KeyFile.create(room / "main.key", self.tools.ids)
+        objects = LocalStore(room / "store", create=True)
+        self.vault = Vault.init(objects, key, ids=self.tools.ids, clock=self.tools.clock)
+        # Clusters are there from the start: QEMU holds new ones in memory until the guest flushes, and
+        # then the disk would not tell any more how far the guest was.
+        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "preallocation=metadata"]
+        run([*words, self.disk, str(_DISK_BYTES)])
+        node = f"driver=qcow2,node-name=d0,file.driver=file,file.filename={self.disk},discard=unmap"
+        drives = ["-blockdev", node, "-device", "virtio-blk-pci,id=disk0,drive=d0"]
+        self.guest = stamps.stamping(room, drives, blocks=_BLOCKS, pause_us=_PAUSE_US, qmp=room / "qmp")
+        self.guest.start()
+        self.guest.hear("stamped 1")
+        self.begun = time.monotonic()
+
+    @contextmanager
+    def replicated(self, every: int) -> Iterator[subprocess.Popen[str]]:
+        """Replicate inside the block, after a first point; then end it as a power cut does."""
+        words: list[str | Path] = [
+            _COMMAND,
+            "replicate",
+            self.room / "qmp",
+            self.room / "store",
+            "--group",
+            _GROUP,
+            "--json",
+        ]
+        settings = os.environ | {"BASCULE_KEY_FILE": str(self.room / "main.key")}
+        process = subprocess.Popen(
+            [*words, "--every", f"{every}s"], stdout=subprocess.PIPE, text=True, env=settings
+        )
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            # Nobody reads the others; a pipe holds what is said in many minutes.
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def cut(self, process: subprocess.Popen[str]) -> float:
+        """Cut the power of the machine and of who replicates it; return the seconds that are lost."""
+        lived = time.monotonic() - self.begun
+        process.kill()
+        self.guest.kill()
+        with self.vault.peek(_GROUP) as point:
+            image = bytearray(_BLOCKS * stamps.BLOCK)
+            (machine,) = point.info.machines
+            point.disk(DiskKey(machine.id, "disk0")).read_into(0, memoryview(image))
+        kept = stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), _BLOCKS).last
+        source = self.tools.open_source(str(self.disk))
+        source.read_into(0, memoryview(image))
+        source.close()
+        written = stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), _BLOCKS).last
+        lost = (written - kept) / (written / lived)
+        say(f"{written / lived:.0f} writes a second, {written - kept} lost: {lost:.2f} s")
+        return lost
+
+
+def _losses(every: int, rounds: int, chance: random.Random) -> list[float]:
+    found = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="bascule-rpo-") as room:
+            scene = _Scene(Path(room))
+            with scene.replicated(every) as process:
+                _pass(every * (1 + chance.random()) + 2 * chance.random())
+                found.append(scene.cut(process))
+    return found
+
+
+def _pass(seconds: float) -> None:
+    """Let time pass: here it is what is measured, not what is waited for."""
+    threading.Event().wait(seconds)
+
+
+def _medians(guest: Guest, seconds: float) -> list[tuple[int, int]]:
+    """Return median and p99, in microseconds, of each thousand writes of the next seconds."""
+    before = len(_TOLD.findall(guest.console))
+    _pass(seconds)
+    return [(int(median), int(p99)) for median, p99 in _TOLD.findall(guest.console)[before + 1 :]]
+
+
+def _writes(rounds: int, seconds: float) -> list[Report]:
+    median = Report(Figure("write-median", "us", bench="rpo"))
+    tail = Report(Figure("write-p99", "us", bench="rpo"))
+    control = Report(Figure("write-median-control", "us", bench="rpo"))
+    with tempfile.TemporaryDirectory(prefix="bascule-rpo-") as room:
+        scene = _Scene(Path(room))
+        try:
+            for number in range(rounds):
+                off = _medians(scene.guest, seconds)
+                with scene.replicated(5):
+                    on = _medians(scene.guest, seconds)
+                again = _medians(scene.guest, seconds)
+                say(f"round {number + 1}: off {off}, on {on}, off {again}")
+                for who, seen in ((OURS, on), ("off", off + again)):
+                    median.add(who, statistics.median(value for value, _ in seen))
+                    tail.add(who, statistics.median(value for _, value in seen))
+                for who, seen in ((OURS, again), ("off", off)):
+                    control.add(who, statistics.median(value for value, _ in seen))
+        finally:
+            scene.guest.kill()
+    return [median, tail, control]
+
+
+def main() -> int:
+    """Measure; figures go to stdout."""
+    parser = argparse.ArgumentParser(prog="benchmarks.rpo", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="power cuts at each interval")
+    rounds = parser.parse_args().rounds
+    chance = random.Random(11)
+    reports = []
+    for every in (5, 1):
+        say(f"{rounds} power cuts at an interval of {every} s")
+        losses = _losses(every, rounds, chance)
+        for name, values in (("median", losses), ("worst", [max(losses)])):
+            report = Report(Figure(f"lost-seconds-{every}s-{name}", "s", bench="rpo"))
+            for value in values:
+                report.add(OURS, value)
+            reports.append(report)
+    say("writes with replication off, on, and off again")
+    reports += _writes(max(1, rounds // 4), 8)
+    for report in reports:
+        print(*report.lines(), sep="\n", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
