@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,6 +186,20 @@ def test_reading_in_order_is_read_ahead(store: MemoryStore) -> None:
                 wait_until(lambda: ours.disk.is_ready(30 * BLOCK, BLOCK))
         assert ours.cache.figures.ahead >= 4
         assert len(ours.reader.decoded) == len(set(ours.reader.decoded))
+
+
+def test_work_ahead_stands_back_for_a_guest_that_needs_the_processor() -> None:
+    cache, seen, done = FrameCache(), [], threading.Event()
+
+    def look() -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        done.set()
+
+    cache.later(look)
+    assert done.wait(30)
+    cache.close()
+    assert seen == [10]
+    assert os.getpriority(os.PRIO_PROCESS, 0) < 10
 
 
 def test_reading_at_random_is_not_read_ahead(store: MemoryStore) -> None:
