@@ -24,7 +24,7 @@ from .protocol import constants as nbd
 from .protocol.answers import Pending
 from .protocol.client_handshake import Agreement, Wish, choose_export
 from .protocol.options import BlockSizes
-from .stream import Stream
+from .streams.plain import Stream
 
 DEPTH = 8
 # Eight of these in flight went fastest. With 1 MiB qemu-nbd spends twice the processor time,

@@ -15,7 +15,8 @@ from bascule.model.errors import BasculeError, Refused, Unavailable
 from .address import Address
 from .protocol.client_handshake import Wish, list_contexts, list_exports
 from .protocol.dialogue import Dialogue, Steps
-from .stream import PlainStream, Stream, TlsStream, converse
+from .streams.plain import PlainStream, Stream, converse
+from .streams.tls import TlsStream
 
 T = TypeVar("T")
 

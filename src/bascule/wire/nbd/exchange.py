@@ -19,7 +19,7 @@ from .protocol.answers import AnswerReader, Pending, command_name
 from .protocol.constants import DISCONNECT, REQUEST, REQUEST_MAGIC, WRITE
 from .protocol.errors import error_of
 from .protocol.replies import Buffer
-from .stream import Stream
+from .streams.plain import Stream
 
 _SLOWEST = 64 * 1024  # bytes a second below which a peer counts as silent
 

@@ -21,7 +21,7 @@ from bascule.model.errors import BasculeError, Refused, Unavailable
 from .address import Address
 from .export import Export
 from .session import USUAL, Limits, ServerTls, Session
-from .stream import PlainStream
+from .streams.plain import PlainStream
 
 
 @dataclass(frozen=True, slots=True)

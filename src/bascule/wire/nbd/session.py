@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bascule.model.errors import Missing
 
@@ -15,8 +15,11 @@ from .protocol import constants as nbd
 from .protocol.dialogue import Dialogue
 from .protocol.options import BlockSizes
 from .protocol.server_handshake import Entry, Offer, ServerHandshake, TlsMode
-from .stream import Stream, TlsStream, converse
+from .streams.plain import Stream, converse
 from .transmission import Transmission
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,10 @@ class Session:
         handshake = ServerHandshake(_Exports(self._exports), mode)
 
         def upgrade(plain: Stream) -> Stream:
-            context = self._tls.context if self._tls else ssl.create_default_context()
+            from .streams.tls import TlsStream
+
+            assert self._tls is not None  # or it would not have been offered
+            context = self._tls.context
             self._stream = TlsStream(plain, context, server_side=True, name=None, deadline=deadline)
             return self._stream
 

@@ -30,7 +30,7 @@ from .protocol.replies import (
 )
 from .protocol.requests import Request, RequestReader
 from .protocol.server_handshake import Entry
-from .stream import Stream
+from .streams.plain import Stream
 
 PIECE = 1024 * 1024
 _BATCH_BYTES = 256 * 1024

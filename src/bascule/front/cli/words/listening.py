@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +27,8 @@ def address_of(socket: Path | None, listen: str) -> Iterator[Address]:
     elif socket is not None:
         yield Address(path=str(socket.absolute()))
     else:
+        import tempfile  # which loads more than a server needs to start
+
         with tempfile.TemporaryDirectory(prefix="bascule-point-") as folder:
             yield Address(path=f"{folder}/nbd")
 
@@ -46,6 +46,8 @@ def tls_of(folder: Path | None, address: Address, *, plain: bool) -> ServerTls |
 
 
 def _is_of_this_machine(host: str) -> bool:
+    from ipaddress import ip_address
+
     try:
         return ip_address(host).is_loopback
     except ValueError:
