@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bascule.apps.chance import SystemClock, SystemIds
+from bascule.data.pipeline.flow.buffers import Buffers
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.pipeline.flow.progress import Meter
 from bascule.data.store import KeyFile, Vault
@@ -98,7 +99,8 @@ class _Scene:
         vault = Vault.init(LocalStore(room / "store", create=True), key, ids=SystemIds(), clock=clock)
         self._monitor = Monitor.connect(self._qmp)
         self._machine = _Watched(QemuMachine(self._monitor, room / "run", clock, SystemIds()))
-        world = World(vault, clock, open_source, lambda: Conduct(Meter(clock)))
+        buffers = Buffers()
+        world = World(vault, clock, open_source, lambda: Conduct(Meter(clock), buffers=buffers))
         self._replicator = Replicator(world, lambda: self._machine, Names("bench", "bench", "bench"))
 
     def change(self, blocks: int) -> None:

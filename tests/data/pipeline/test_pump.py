@@ -8,8 +8,9 @@ import pytest
 
 from bascule.blocks.cut import UNIT
 from bascule.data.pipeline.durable import Leftovers
+from bascule.data.pipeline.flow.buffers import Buffer
 from bascule.data.pipeline.pump import pump
-from bascule.data.pipeline.units import Buffer, Task, Unit, plan
+from bascule.data.pipeline.units import Task, Unit, plan
 from bascule.data.store import DiskKey
 from bascule.model.errors import Unavailable
 from tests.data.pipeline.worlds import Image, World, no_thread_left, noise
@@ -38,7 +39,7 @@ def task(source: Image) -> Task:
 def test_every_unit_reaches_one_worker_as_it_was_read() -> None:
     disk, workers = noise(20 * UNIT, 1), [Noting() for _ in range(3)]
     with no_thread_left():
-        pump(plan([task(Image(disk))]), workers, World().conduct(readers=2))
+        pump(plan([task(Image(disk))], 1 << 40), workers, World().conduct(readers=2))
     assert sorted(functools.reduce(operator.iadd, (worker.seen for worker in workers), [])) == sorted(
         disk[at : at + UNIT] for at in range(0, len(disk), UNIT)
     )
@@ -60,7 +61,7 @@ def test_the_source_is_read_ahead_while_a_worker_works() -> None:
             super().take(unit, buffer)
 
     worker = Waiting()
-    pump(plan([task(Telling(noise(5 * UNIT, 1)))]), [worker], World().conduct(readers=1))
+    pump(plan([task(Telling(noise(5 * UNIT, 1)))], 1 << 40), [worker], World().conduct(readers=1))
     assert len(worker.seen) == 5
 
 
@@ -72,7 +73,7 @@ def test_readers_run_ahead_only_as_far_as_there_are_buffers() -> None:
             looked.append(len(source.diary) - len(self.seen))
             super().take(unit, buffer)
 
-    pump(plan([task(source)]), [Slow()], World().conduct(readers=2))
+    pump(plan([task(source)], 1 << 40), [Slow()], World().conduct(readers=2))
     assert max(looked) <= 2 + 2
 
 
@@ -88,4 +89,4 @@ def test_a_worker_that_fails_ends_readers_and_workers(ending: bool) -> None:
 
     workers = [Noting(), Failing()]
     with no_thread_left(), pytest.raises(Unavailable, match="no room"):
-        pump(plan([task(Image(noise(20 * UNIT, 1)))]), workers, World().conduct(readers=3))
+        pump(plan([task(Image(noise(20 * UNIT, 1)))], 1 << 40), workers, World().conduct(readers=3))

@@ -7,7 +7,8 @@ from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.cut import BLOCK, UNIT
 from bascule.blocks.extents import Extent, complement, merge, total
 from bascule.data.pipeline.durable import Leftovers
-from bascule.data.pipeline.units import Buffer, Task, Unit, plan
+from bascule.data.pipeline.flow.buffers import Buffer
+from bascule.data.pipeline.units import Task, Unit, plan
 from bascule.data.store import DiskKey
 from tests.data.pipeline.worlds import Image, noise
 
@@ -27,7 +28,7 @@ def units(
     extents: list[Extent], *, is_delta: bool, is_known: bool, settled: Bitmap | None = None
 ) -> list[Unit]:
     source = Image(bytes(SIZE), extents, is_delta=is_delta)
-    return list(plan([Task(KEY, source, is_known, Leftovers(lambda: ()), settled)]))
+    return list(plan([Task(KEY, source, is_known, Leftovers(lambda: ()), settled)], 1 << 40))
 
 
 def covered(bitmap: Bitmap) -> set[int]:
@@ -71,7 +72,7 @@ def test_settled_blocks_are_neither_read_nor_erased(extents: list[Extent], done:
 def test_a_buffer_is_filled_with_one_range_behind_the_other() -> None:
     disk, buffer = noise(SIZE, 1), Buffer()
     source = Image(disk, [Extent(BLOCK, 1), Extent(5 * BLOCK, 2 * BLOCK), Extent(SIZE - 1, 1)])
-    (unit,) = plan([Task(KEY, source, False, Leftovers(lambda: ()))])
+    (unit,) = plan([Task(KEY, source, False, Leftovers(lambda: ()))], 1 << 40)
     unit.fill(buffer)
     for at, extent in unit.placed():
         assert buffer.view[at : at + extent.length] == disk[extent.offset : extent.end]
@@ -83,4 +84,4 @@ def test_disks_are_planned_one_after_the_other() -> None:
         Task(DiskKey("vm", str(number)), Image(bytes(2 * UNIT)), False, Leftovers(lambda: ()))
         for number in range(3)
     ]
-    assert [unit.task.key.disk for unit in plan(tasks)] == ["0", "0", "1", "1", "2", "2"]
+    assert [unit.task.key.disk for unit in plan(tasks, 1 << 40)] == ["0", "0", "1", "1", "2", "2"]

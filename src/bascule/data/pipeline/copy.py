@@ -71,7 +71,12 @@ def send(
         cut = writer.cut(capture.machines, consistency=capture.consistency, captured_at=capture.captured_at)
         undo.callback(cut.abandon)
         senders = _senders(cut, writer.tuning.buffers, read_bytes, conduct)
-        pump(plan(tasks), [worker_of(sender) for sender in senders], conduct)
+        pump(
+            plan(tasks, read_bytes),
+            [worker_of(sender) for sender in senders],
+            conduct,
+            max(1, read_bytes // UNIT),
+        )
         conduct.cancel.check()
         point = cut.publish()
         undo.pop_all()

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from .flow.buffers import Buffer
 from .flow.conduct import Conduct
 from .flow.crew import Shared, together
 from .flow.queues import Channel
-from .units import Buffer, Unit
+from .units import Unit
 
 
 class Worker(Protocol):
@@ -27,18 +28,19 @@ class _Filled(NamedTuple):
     buffer: Buffer
 
 
-def pump(units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct) -> None:
+def pump(
+    units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct, readers: int | None = None
+) -> None:
     """Read every unit once and hand it to one of the workers; return when all have ended.
 
+    ``readers`` are as many as ``conduct`` says, or fewer where so many would only get in each other's way.
     Raises what a source or a worker raised first, or Cancelled, once no thread is left.
     """
-    readers = conduct.readers
+    readers = conduct.readers if readers is None else min(readers, conduct.readers)
     count = readers + 2 * len(workers)
     free: Channel[Buffer] = Channel(count)
     filled: Channel[_Filled] = Channel(len(workers), producers=readers)
     shared = Shared(units)
-    for _ in range(count):
-        free.put(Buffer())
 
     def read() -> None:
         for unit in shared:
@@ -60,4 +62,7 @@ def pump(units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct) -> 
         free.fail(reason)
         filled.fail(reason)
 
-    together("pump", [read] * readers + [partial(work, worker) for worker in workers], stop)
+    with conduct.buffers.lent(count) as buffers:
+        for buffer in buffers:
+            free.put(buffer)
+        together("pump", [read] * readers + [partial(work, worker) for worker in workers], stop)

@@ -19,10 +19,11 @@ from bascule.blocks.extents import Extent, merge, split, total
 from bascule.data.store import DiskKey, DiskReader, GroupWriter, Vault
 
 from .copy import Capture, Copied, send, tasks_of
+from .flow.buffers import Buffer
 from .flow.conduct import Conduct
 from .journal import Journal
 from .sender import Sender
-from .units import Buffer, Unit
+from .units import Unit
 
 # What a replica's hole has for a digest.
 HOLE = b""

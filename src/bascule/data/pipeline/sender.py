@@ -9,8 +9,9 @@ from bascule.blocks.cut import BLOCK, BULK, DELTA
 from bascule.blocks.extents import Extent
 from bascule.data.store import Lane
 
+from .flow.buffers import Buffer
 from .flow.conduct import Conduct
-from .units import Buffer, Unit
+from .units import Unit
 
 
 @dataclass(slots=True)

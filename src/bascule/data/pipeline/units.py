@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -10,24 +10,15 @@ from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.cut import BLOCK, UNIT, batches
 from bascule.blocks.cut import units as pieces
 from bascule.blocks.extents import Extent, align, complement, subtract, total
-from bascule.blocks.memory import aligned
-from bascule.blocks.zeroes import ZeroTest
 from bascule.data.store import DiskKey
 from bascule.ports.disks import DiskSource
 
 from .durable import NOTHING, STRETCH, Durable, Leftovers
+from .flow.buffers import Buffer
 
 _HOLES = 64
-
-
-class Buffer:
-    """Page-aligned memory for one unit, used again and again."""
-
-    __slots__ = ("view", "zeroes")
-
-    def __init__(self) -> None:
-        self.view = aligned(UNIT)
-        self.zeroes = ZeroTest(self.view)
+_SHARES = 16
+_SMALLEST = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +79,23 @@ class Unit:
             at += extent.length
 
 
-def plan(tasks: Iterable[Task]) -> Iterator[Unit]:
-    """Cut every disk into units, disk by disk and each in disk order."""
+def plan(tasks: Sequence[Task], read_bytes: int) -> Iterator[Unit]:
+    """Cut every disk into units, disk by disk and each in disk order.
+
+    Of a small delta they are smaller, so that reading it and sealing it overlap.
+    """
+    longest = min(max(read_bytes // _SHARES, _SMALLEST), UNIT)
     for task in tasks:
         holes = task.holes()
         while some := tuple(islice(holes, _HOLES)):
             yield Unit(task, NOTHING, (), some)
-        yield from _readable(task)
+        yield from _readable(task, longest)
         task.leftovers.release()
 
 
-def _readable(task: Task) -> Iterator[Unit]:
+def _readable(task: Task, longest: int) -> Iterator[Unit]:
     """Group what is to be read, never across a stretch, so that a unit needs durable frames of one only."""
     every = pieces(task.reads(), task.source.size_bytes)
     for _, near in groupby(every, lambda piece: piece.offset // STRETCH):
-        for reads in batches(near):
+        for reads in batches(near, longest):
             yield Unit(task, task.leftovers.near(reads[0].offset), reads)

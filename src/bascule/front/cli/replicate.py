@@ -106,10 +106,12 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
 
 
 def _conduct(tools: Tools, cancel: Cancel, throttle: Throttle | None) -> Callable[[], Conduct]:
+    from bascule.data.pipeline.flow.buffers import Buffers
     from bascule.data.pipeline.flow.conduct import Conduct
     from bascule.data.pipeline.flow.progress import Meter
 
-    return lambda: Conduct(Meter(tools.clock), cancel, throttle)
+    buffers = Buffers()
+    return lambda: Conduct(Meter(tools.clock), cancel, throttle, buffers=buffers)
 
 
 class _Teller:

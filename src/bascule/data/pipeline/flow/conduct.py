@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bascule.model.errors import Refused
 
+from .buffers import Buffers
 from .crew import Cancel
 from .progress import Meter
 from .throttle import Throttle
@@ -13,7 +14,7 @@ from .throttle import Throttle
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What a caller decides about one transfer; a throttle may be shared by many.
+    """What a caller decides about one transfer; a throttle and buffers may be shared by many.
 
     ``workers`` compress and seal, ``readers`` keep units of 4 MiB ready for them: memory
     is (readers + 2 x workers) x 4 MiB beside the session's segments. One more than
@@ -25,6 +26,7 @@ class Conduct:
     throttle: Throttle | None = None
     workers: int = 3
     readers: int = 3
+    buffers: Buffers = field(default_factory=Buffers)
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.readers < 1:

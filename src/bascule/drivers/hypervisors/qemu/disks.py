@@ -32,13 +32,14 @@ class Disk:
     device: str
     node: str
     size_bytes: int
+    file: str
     keeps_bitmaps: bool
     bitmaps: tuple[Bitmap, ...]
 
 
 def disks_of(monitor: Monitor) -> list[Disk]:
-    """Return the disks that a guest may write to, or say why one of them cannot be replicated."""
-    found = [_disk(monitor, block) for block in monitor.execute("query-block") if _is_written(block)]
+    """Return the disks that a guest may write to, or say that there is none."""
+    found = [_disk(block) for block in monitor.execute("query-block") if _is_written(block)]
     if not found:
         raise Refused("this machine has no disk that it may write to", cure="there is nothing to replicate")
     return found
@@ -60,27 +61,26 @@ def nodes_under(monitor: Monitor) -> dict[str, str]:
     return {_device(block): block["inserted"]["node-name"] for block in blocks if "inserted" in block}
 
 
-def _disk(monitor: Monitor, block: dict[str, Any]) -> Disk:
+def _disk(block: dict[str, Any]) -> Disk:
     device = _device(block)
     inserted = block["inserted"]
-    name = _ODD.sub("-", device.rsplit("/", 1)[1]).strip("-")
-    _refuse_iothread(monitor, device, name)
     return Disk(
-        id=name,
+        id=_ODD.sub("-", device.rsplit("/", 1)[1]).strip("-"),
         device=device,
         node=inserted["node-name"],
         size_bytes=inserted["image"]["virtual-size"],
+        file=inserted["file"],
         keeps_bitmaps=inserted["drv"] == "qcow2",
         bitmaps=tuple(bitmaps_in(inserted)),
     )
 
 
-def _refuse_iothread(monitor: Monitor, device: str, name: str) -> None:
+def refuse_iothread(monitor: Monitor, disk: Disk) -> None:
     """QEMU 7.2 aborts when a filter is put under a disk that an iothread serves."""
-    properties = {found["name"] for found in monitor.execute("qom-list", path=device)}
-    if "iothread" in properties and monitor.execute("qom-get", path=device, property="iothread"):
+    properties = {found["name"] for found in monitor.execute("qom-list", path=disk.device)}
+    if "iothread" in properties and monitor.execute("qom-get", path=disk.device, property="iothread"):
         raise Refused(
-            f"disk {name} is served by an iothread, which QEMU does not survive while it is frozen",
+            f"disk {disk.id} is served by an iothread, which QEMU does not survive while it is frozen",
             cure="start the machine without iothread= for this disk",
         )
 

@@ -24,6 +24,7 @@ from bascule.model.errors import Unavailable
 from bascule.ports.machines import FrozenDisk, Tracking
 
 from .disks import OURS, Disk, nodes_under
+from .images import WriteBack
 from .keeper import kept_open
 from .monitor import Command, Json, Monitor, QemuRefused
 
@@ -66,6 +67,7 @@ class FrozenQemu:
         self._monitor = monitor
         self._slots = slots
         self._folder = folder
+        self._write_back: WriteBack | None = None
         self.captured_at = captured_at
 
     @property
@@ -95,6 +97,7 @@ class FrozenQemu:
             for slot in self._slots:
                 self._show(slot)
             undo.pop_all()
+        self._write_back = WriteBack([slot.disk.file for slot in self._slots])
 
     def _prepare(self, slot: Slot) -> None:
         path = self._folder / slot.fleece
@@ -168,6 +171,8 @@ class FrozenQemu:
         A disk gets its own node back only where the filter is under it: QEMU 7.2 aborts, and the
         machine with it, when a device is given the node that it has.
         """
+        if self._write_back is not None:
+            self._write_back.wait()
         for slot in self._slots:
             with suppress(QemuRefused):
                 end_export(self._monitor, slot.export)

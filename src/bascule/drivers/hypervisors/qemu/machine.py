@@ -15,7 +15,7 @@ from typing import Any
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Tracking
 
-from .disks import OURS, Disk, disks_of, nodes_under
+from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
 from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
 from .monitor import Monitor
 
@@ -28,6 +28,7 @@ class QemuMachine:
         self._folder = folder
         self._clock = clock
         self._ids = ids
+        self._fit: set[str] = set()  # devices that were looked at; what serves one does not change
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @classmethod
@@ -64,10 +65,12 @@ class QemuMachine:
     def freeze(self, since: Tracking) -> FrozenQemu:
         """See RunningMachine."""
         token = self._ids.random(4).hex()
-        slots = [
-            Slot(disk, place, token, since.get(disk.id, ""))
-            for place, disk in enumerate(disks_of(self._monitor))
-        ]
+        disks = disks_of(self._monitor)
+        for disk in disks:
+            if disk.device not in self._fit:
+                refuse_iothread(self._monitor, disk)
+                self._fit.add(disk.device)
+        slots = [Slot(disk, place, token, since.get(disk.id, "")) for place, disk in enumerate(disks)]
         frozen = FrozenQemu(self._monitor, slots, self._folder, self._clock.now())
         frozen.freeze()
         return frozen
