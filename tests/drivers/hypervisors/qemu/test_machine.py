@@ -83,7 +83,7 @@ def qemu(tmp_path: Path) -> Iterator[Qemu]:
 def test_a_second_client_of_a_monitor_is_told_why_it_waits(
     qemu: Qemu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bascule.drivers.hypervisors.qemu.monitor._GREETING_SECONDS", 0.2)
+    monkeypatch.setattr("bascule.drivers.hypervisors.qemu.monitor._GREETING_SECONDS", 1)
     machine = qemu.adopt()
     with pytest.raises(Unavailable, match="one client at a time"):
         qemu.adopt()

@@ -128,6 +128,8 @@ class FrozenQemu:
         if len(self._slots) == 1 or not self._monitor.execute("query-status")["running"]:
             self._monitor.run(commands)
             return
+        # ``stop`` flushes too, and nobody may write meanwhile.
+        WriteBack([slot.disk.file for slot in self._slots]).wait()
         with kept_open(self._monitor.descriptor):
             self._monitor.run([Command("stop"), *commands, Command("cont")])
 

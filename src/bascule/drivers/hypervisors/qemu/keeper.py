@@ -4,6 +4,7 @@ QEMU forgets the commands it has not run yet when the connection they came by cl
 process that dies between sending ``stop`` and the running of ``cont`` would leave the
 machine standing: seen in 4 of 60 tries. So while that lasts a second process holds the same connection.
 It waits for the end of the first one, then for the event that says the machine runs again.
+The socket has to be a blocking one, for its mode is shared.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SECONDS = 10
+# A stop flushes every disk first, which takes long where the host is busy.
+_SECONDS = 60
 
 
 @contextmanager

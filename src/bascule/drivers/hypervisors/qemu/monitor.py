@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any, NamedTuple
 
 from bascule.model.errors import Damaged, Refused, Unavailable
 
-_GREETING_SECONDS = 15.0  # longer than the keeper of a dead process holds on
-_ANSWER_SECONDS = 60.0
+_GREETING_SECONDS = 75  # longer than the keeper of a dead process holds on
+_ANSWER_SECONDS = 60
 _EVENTS_MAX = 1000
 _LINE_MAX = 64 << 20
 
@@ -68,7 +69,7 @@ class Monitor:
         return monitor
 
     def _shake_hands(self) -> None:
-        self._socket.settimeout(_GREETING_SECONDS)
+        self._wait_at_most(_GREETING_SECONDS)
         try:
             greeting = self._message()
         except Unavailable as error:
@@ -78,8 +79,14 @@ class Monitor:
             ) from error
         if "QMP" not in greeting:
             raise Damaged(f"{self._name} is no QMP socket: it greets with {sorted(greeting)}")
-        self._socket.settimeout(_ANSWER_SECONDS)
+        self._wait_at_most(_ANSWER_SECONDS)
         self.execute("qmp_capabilities")
+
+    def _wait_at_most(self, seconds: int) -> None:
+        """Have the kernel limit the time. Python would make the socket non-blocking, for the keeper too."""
+        self._socket.setblocking(True)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", seconds, 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
 
     @property
     def descriptor(self) -> int:
@@ -153,7 +160,7 @@ class Monitor:
         return message
 
     def _gone(self, error: OSError | None) -> Unavailable:
-        if isinstance(error, TimeoutError):
+        if isinstance(error, BlockingIOError):
             return Unavailable(
                 f"QEMU ({self._name}) does not answer", cure="look whether the machine hangs, then try again"
             )
