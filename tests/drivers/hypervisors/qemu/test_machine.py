@@ -126,7 +126,7 @@ def test_a_fleece_that_cannot_be_made_leaves_the_machine_as_it_was(qemu: Qemu) -
     first = machine.freeze({})
     first.keep()
     (qemu.room / "run").rename(qemu.room / "gone")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Unavailable, match="run cannot take what the machine overwrites: No such file"):
         machine.freeze(first.tracking)
     (qemu.room / "gone").rename(qemu.room / "run")
     again = machine.freeze(first.tracking)

@@ -24,7 +24,7 @@ from bascule.model.errors import Unavailable
 from bascule.ports.machines import FrozenDisk, Tracking
 
 from .disks import OURS, Disk, nodes_under
-from .images import WriteBack
+from .images import WriteBack, told_of
 from .keeper import kept_open
 from .monitor import Command, Json, Monitor, QemuRefused
 
@@ -101,7 +101,7 @@ class FrozenQemu:
 
     def _prepare(self, slot: Slot) -> None:
         path = self._folder / slot.fleece
-        with open(path, "xb") as file:
+        with told_of(self._folder), open(path, "xb") as file:
             file.truncate(slot.disk.size_bytes)
         run = self._monitor.execute
         cache = {"no-flush": True}
@@ -185,7 +185,8 @@ class FrozenQemu:
                 self._monitor.run([drive(slot.disk.device, slot.disk.node)])
             self._remove(slot.filter)
             self._remove(slot.fleece)
-            (self._folder / slot.fleece).unlink(missing_ok=True)
+            with told_of(self._folder):
+                (self._folder / slot.fleece).unlink(missing_ok=True)
 
     def _remove(self, node: str) -> None:
         with suppress(QemuRefused):  # it was never made

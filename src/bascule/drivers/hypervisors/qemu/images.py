@@ -1,12 +1,26 @@
-"""The images of a running QEMU, as files of this host."""
+"""The images of a running QEMU, and the fleeces beside them, as files of this host."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bascule.model.errors import Unavailable
+
+
+@contextmanager
+def told_of(folder: Path) -> Iterator[None]:
+    """Say of an error of the host's files that the folder for fleeces is not fit, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{folder} cannot take what the machine overwrites: {error.strerror}",
+            cure="make room there, or name another folder",
+        ) from error
 
 
 class WriteBack:

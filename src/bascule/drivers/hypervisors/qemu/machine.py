@@ -17,6 +17,7 @@ from bascule.ports.machines import Tracking
 
 from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
 from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
+from .images import told_of
 from .monitor import Monitor
 
 
@@ -29,7 +30,8 @@ class QemuMachine:
         self._clock = clock
         self._ids = ids
         self._fit: set[str] = set()  # devices that were looked at; what serves one does not change
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with told_of(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @classmethod
     def adopt(cls, qmp: Path, folder: Path, clock: Clock, ids: Ids) -> QemuMachine:
