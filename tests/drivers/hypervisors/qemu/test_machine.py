@@ -133,3 +133,28 @@ def test_a_fleece_that_cannot_be_made_leaves_the_machine_as_it_was(qemu: Qemu) -
     again.keep()
     machine.close()
     qemu.must_be_clean()
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_machine_that_a_dead_process_left_standing_runs_again_and_others_stay(
+    qemu: Qemu, is_ours: bool
+) -> None:
+    """Where even the keeper of the connection died; what its owner stopped stays as it is."""
+    qemu.owner.execute("cont")
+    machine = qemu.adopt()
+    machine.settle({})
+    frozen = machine.freeze({})
+    frozen.keep()
+    assert qemu.owner.execute("query-status")["status"] == "running"
+    machine.close()
+
+    qemu.owner.execute("stop")
+    if is_ours:
+        (qemu.room / "run" / "standing").touch()
+    machine = qemu.adopt()
+    machine.settle(frozen.tracking)
+    assert qemu.owner.execute("query-status")["running"] is is_ours
+    qemu.owner.execute("stop")
+    machine.settle(frozen.tracking)
+    assert qemu.owner.execute("query-status")["running"] is False, "what was mended once is not mended again"
+    machine.close()

@@ -16,8 +16,8 @@ in one piece, over a connection that outlives this process (``keeper``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bascule.model.errors import Unavailable
@@ -130,7 +130,7 @@ class FrozenQemu:
             return
         # ``stop`` flushes too, and nobody may write meanwhile.
         WriteBack([slot.disk.file for slot in self._slots]).wait()
-        with kept_open(self._monitor.descriptor):
+        with _noted(self._folder), kept_open(self._monitor.descriptor):
             self._monitor.run([Command("stop"), *commands, Command("cont")])
 
     def _show(self, slot: Slot) -> None:
@@ -218,6 +218,25 @@ def is_of(data: Json, export: str) -> bool:
 def socket_in(folder: Path) -> Path:
     """Return where QEMU serves what is frozen."""
     return folder / "nbd"
+
+
+@contextmanager
+def _noted(folder: Path) -> Iterator[None]:
+    """Note that the machine stands still, until QEMU has answered: without that it may go on standing."""
+    mark = standing_in(folder)
+    with told_of(folder):
+        mark.touch()
+    try:
+        yield
+    except QemuRefused:
+        mark.unlink(missing_ok=True)
+        raise
+    mark.unlink(missing_ok=True)
+
+
+def standing_in(folder: Path) -> Path:
+    """Return the file that says that we are stopping the machine, should we and the keeper die of it."""
+    return folder / "standing"
 
 
 def serve_in(monitor: Monitor, folder: Path) -> None:

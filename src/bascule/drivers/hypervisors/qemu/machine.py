@@ -16,7 +16,7 @@ from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Tracking
 
 from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
-from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, take_back
+from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, standing_in, take_back
 from .images import told_of
 from .monitor import Monitor
 
@@ -45,6 +45,7 @@ class QemuMachine:
 
     def settle(self, tracking: Tracking) -> Tracking:
         """See RunningMachine."""
+        self._resume()
         self._clear()
         serve_in(self._monitor, self._folder)
         found = ((disk, self._settled(disk, tracking.get(disk.id, ""))) for disk in disks_of(self._monitor))
@@ -76,6 +77,14 @@ class QemuMachine:
         frozen = FrozenQemu(self._monitor, slots, self._folder, self._clock.now())
         frozen.freeze()
         return frozen
+
+    def _resume(self) -> None:
+        """Let the machine run again if an earlier process stopped it and died; others had their reasons."""
+        mark = standing_in(self._folder)
+        if mark.exists() and self._monitor.execute("query-status")["status"] == "paused":
+            self._monitor.execute("cont")
+        with told_of(self._folder):
+            mark.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         """Take away exports, nodes and fleeces of an earlier process."""
