@@ -11,8 +11,6 @@ import hashlib
 import shutil
 import subprocess
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from .guests import ROOT, Guest, initramfs
@@ -25,13 +23,6 @@ _MASK = (1 << 64) - 1
 
 class NotExact(AssertionError):
     """An image that is not the disk as it was at any instant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamps:
-    """What an image holds: every write up to ``last``, and none after it."""
-
-    last: int
 
 
 def program() -> bytes:
@@ -59,9 +50,9 @@ def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, q
     return Guest(initrd, drives, options=["-qmp", f"unix:{qmp},server=on,wait=off"])
 
 
-def judge(read: Callable[[int, int], bytes], blocks: int) -> Stamps:
-    """Return what a disk of stamps holds, or raise NotExact; ``read`` takes an offset and a length."""
-    data = memoryview(read(0, blocks * BLOCK))
+def judge(image: bytes | bytearray) -> int:
+    """Return the last write that a disk of stamps holds, with all before it, or raise NotExact."""
+    data, blocks = memoryview(image), len(image) // BLOCK
     found = [_stamp(data[block * BLOCK : (block + 1) * BLOCK], block) for block in range(blocks)]
     last = max(found)
     expected = [0] * blocks
@@ -74,7 +65,7 @@ def judge(read: Callable[[int, int], bytes], blocks: int) -> Stamps:
             f"{len(wrong)} of {blocks} blocks are not as of write {last}: "
             f"block {block} holds write {found[block]}, not {expected[block]}"
         )
-    return Stamps(last)
+    return last
 
 
 def _stamp(data: memoryview, block: int) -> int:

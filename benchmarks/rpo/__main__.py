@@ -95,11 +95,11 @@ class _Scene:
             image = bytearray(_BLOCKS * stamps.BLOCK)
             (machine,) = point.info.machines
             point.disk(DiskKey(machine.id, "disk0")).read_into(0, memoryview(image))
-        kept = stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), _BLOCKS).last
+        kept = stamps.judge(image)
         source = self.tools.open_source(str(self.disk))
         source.read_into(0, memoryview(image))
         source.close()
-        written = stamps.judge(lambda offset, length: bytes(image[offset : offset + length]), _BLOCKS).last
+        written = stamps.judge(image)
         lost = (written - kept) / (written / lived)
         say(f"{written / lived:.0f} writes a second, {written - kept} lost: {lost:.2f} s")
         return lost
