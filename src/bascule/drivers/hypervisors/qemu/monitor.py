@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bascule.model.errors import Damaged, Refused, Unavailable
+from bascule.wire.nbd.streams.plain import wait_at_most
 
 _GREETING_SECONDS = 75  # longer than the keeper of a dead process holds on
 _ANSWER_SECONDS = 60
@@ -69,7 +69,8 @@ class Monitor:
         return monitor
 
     def _shake_hands(self) -> None:
-        self._wait_at_most(_GREETING_SECONDS)
+        # Not settimeout: it makes a socket non-blocking, and for the keeper, which shares it, too.
+        wait_at_most(self._socket, _GREETING_SECONDS)
         try:
             greeting = self._message()
         except Unavailable as error:
@@ -79,14 +80,8 @@ class Monitor:
             ) from error
         if "QMP" not in greeting:
             raise Damaged(f"{self._name} is no QMP socket: it greets with {sorted(greeting)}")
-        self._wait_at_most(_ANSWER_SECONDS)
+        wait_at_most(self._socket, _ANSWER_SECONDS)
         self.execute("qmp_capabilities")
-
-    def _wait_at_most(self, seconds: int) -> None:
-        """Have the kernel limit the time. Python would make the socket non-blocking, for the keeper too."""
-        self._socket.setblocking(True)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", seconds, 0))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, 0))
 
     @property
     def descriptor(self) -> int:

@@ -49,6 +49,14 @@ class Stream(Protocol):
         """Close; safe to call twice."""
 
 
+def wait_at_most(connected: socket.socket, seconds: float) -> None:
+    """Have the kernel limit each receive and send of a blocking socket; a late one is a BlockingIOError."""
+    whole = max(int(seconds), 0)
+    limit = struct.pack("@ll", whole, max(int((seconds - whole) * 1e6), 0 if whole else 1000))
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
 class PlainStream:
     """A connected socket, TCP or Unix. It belongs to the stream from now on."""
 
@@ -90,10 +98,7 @@ class PlainStream:
 
     def set_timeout(self, seconds: float) -> None:
         """See Stream."""
-        whole = max(int(seconds), 0)
-        limit = struct.pack("@ll", whole, max(int((seconds - whole) * 1e6), 0 if whole else 1000))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        wait_at_most(self._socket, seconds)
 
     def stop_receiving(self) -> None:
         """See Stream."""
