@@ -107,7 +107,8 @@ class Replicator:
         with ExitStack() as undo:
             machine = self._adopt()
             undo.callback(machine.close)
-            writer = vault.begin(names.group, writer=names.writer, tuning=Tuning.for_lanes(3))
+            tuning = Tuning.for_lanes(self._world.conduct().workers)
+            writer = vault.begin(names.group, writer=names.writer, tuning=tuning)
             undo.callback(writer.close)
             self._since = machine.settle(self._tracking())
             undo.pop_all()
