@@ -1,7 +1,7 @@
 """The point's map around recent reads, in the form a read wants: block to run, a few mebibytes at a time.
 
 Asking the store's map costs tens of microseconds, most of them the same for one block and for
-sixty-four. So it is asked for windows of 4 MiB, and the last few hundred are kept.
+sixty-four. So it is asked for windows of 4 MiB, and those around the last 8 GiB that were read are kept.
 A frame that lies across the edge of two windows has a run in each.
 """
 

@@ -35,10 +35,10 @@ def bytes_text(count: float) -> str:
 
 
 def seconds_from(text: str) -> int:
-    """Read ``90m``, ``12h``, ``30d`` or ``8w``."""
+    """Read ``5s``, ``90m``, ``12h``, ``30d`` or ``8w``."""
     match = _SPAN.match(text.strip().lower())
     if not match:
-        raise Refused(f"{text!r} is no span of time", cure="write it like 90m, 12h, 30d or 8w")
+        raise Refused(f"{text!r} is no span of time", cure="write it like 5s, 90m, 12h, 30d or 8w")
     return int(match[1]) * _SPANS[match[2]]
 
 
