@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import Literal
 
@@ -83,13 +84,14 @@ def test_a_writer_that_was_fenced_meanwhile_publishes_nothing() -> None:
 
 
 def test_a_cancel_is_honoured_within_a_unit_of_each_thread() -> None:
-    cancel, count = Cancel(), 64
+    cancel, count, reading = Cancel(), 64, threading.Lock()
 
     class Slowing(Image):
         def read_into(self, offset: int, buffer: memoryview) -> None:
-            super().read_into(offset, buffer)
-            if len(self.diary) == 5:
-                cancel.request()
+            with reading:  # nobody reads on between the fifth read and the request
+                super().read_into(offset, buffer)
+                if len(self.diary) == 5:
+                    cancel.request()
 
     world = World()
     source = Slowing(bytes(count * UNIT))

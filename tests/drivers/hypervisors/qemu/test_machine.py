@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,11 +35,15 @@ class Qemu(Host):
             subprocess.run(["qemu-img", "create", "-q", "-f", image, path, str(SIZE)], check=True)
             node = f"driver={image},node-name=d{number},file.driver=file,file.filename={path}"
             words += ["-blockdev", node, "-device", f"virtio-blk-pci,id=disk{number},drive=d{number}{device}"]
-        for name in ("qmp", "owner"):
+        for name in ("owner", "qmp"):  # the last one listens when both do
             words += ["-qmp", f"unix:{room / name},server=on,wait=off"]
         self.process = subprocess.Popen(words)
-        wait_until((room / "owner").is_socket)
+        wait_until(self._is_listening)
         self.owner = Monitor.connect(room / "owner")
+
+    def _is_listening(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.room / "qmp")) == 0
 
     def adopt(self) -> QemuMachine:
         return QemuMachine.adopt(self.room / "qmp", self.room / "run", SystemClock(), SystemIds())
