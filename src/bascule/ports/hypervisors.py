@@ -1,0 +1,64 @@
+"""A host that runs machines: what it has, and what it is told to do with them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bascule.model.machines import DiskPlace, MachineDefinition, Power
+
+from .machines import RunningMachine
+
+
+class Hypervisor(Protocol):
+    """One host and the machines that are defined on it. Safe to use from several threads.
+
+    What is asked for twice is done once: a machine that runs is started already, one that is off is
+    stopped already, one that is not defined is forgotten already. Everything else that names a machine
+    which is not defined raises Missing. Raises Unavailable when the host does not answer.
+    """
+
+    def machines(self) -> tuple[str, ...]:
+        """Return the names of all machines, sorted."""
+
+    def networks(self) -> tuple[str, ...]:
+        """Return the names that a network card may be plugged into, sorted."""
+
+    def definition(self, name: str) -> MachineDefinition:
+        """Return what a machine is made of."""
+
+    def define(self, definition: MachineDefinition) -> None:
+        """Make a machine, or replace its definition at once: after a crash it is the old one or the new one.
+
+        A machine that runs goes on as it is, until its next start. Refused for what the host cannot run: a
+        network that it does not have, a disk that is not there.
+        """
+
+    def forget(self, name: str) -> None:
+        """Remove a machine's definition, and leave its disks. Refused while it runs."""
+
+    def power(self, name: str) -> Power:
+        """Tell whether a machine runs."""
+
+    def start(self, name: str) -> None:
+        """Let a machine run. Refused, with what the hypervisor said, if it does not come up."""
+
+    def shut_down(self, name: str, seconds: float) -> None:
+        """Ask the guest to power off, and wait; Unavailable if it did not in so many seconds, and runs on."""
+
+    def cut_power(self, name: str) -> None:
+        """End a machine at once, and return when it is off. Its disks are as they are."""
+
+    def adopt(self, name: str) -> RunningMachine:
+        """Connect to a running machine to replicate it. Unavailable if it is off."""
+
+    def new_disk(self, name: str, disk: str) -> DiskPlace:
+        """Return a place for a disk, where nothing is yet, beside those of a machine, defined or not."""
+
+    def remove_disk(self, place: DiskPlace) -> None:
+        """Remove an image that ``new_disk`` gave the place for. Refused if a machine is defined with it."""
+
+    def console(self, name: str) -> str:
+        """Return what a machine's serial console said since its last start; empty if it never ran."""
+
+    def screenshot(self, name: str) -> bytes:
+        """Return what a running machine's screen shows, as a PNG."""
