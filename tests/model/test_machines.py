@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bascule.model.errors import Damaged
+from bascule.model.errors import Damaged, Refused
 from bascule.model.machines import (
     DirectBoot,
     DiskPlace,
@@ -14,6 +17,7 @@ from bascule.model.machines import (
     Hardware,
     MachineDefinition,
     Nic,
+    check,
     read,
     written,
 )
@@ -55,3 +59,35 @@ def test_what_was_written_is_read_again(definition: MachineDefinition) -> None:
 def test_what_is_no_definition_is_damaged(text: str | bytes) -> None:
     with pytest.raises(Damaged):
         read(text)
+
+
+_GOOD = MachineDefinition(
+    "web-1.example",
+    Hardware(2, 512, nics=(Nic("net0", "lan", "52:54:00:00:00:01"), Nic("net1", ""))),
+    (DiskPlace("disk0", "/vm/web.qcow2"), DiskPlace("disk1", "nbd://host/disk1", "raw")),
+)
+
+
+def test_a_definition_that_any_host_understands_passes() -> None:
+    assert check(_GOOD) is _GOOD
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"name": name} for name in ("", ".", "..", "a/b", "-rf", "web server", "nul\0", "x" * 65, "web\n")),
+        {"disks": (DiskPlace("disk0", "a"), DiskPlace("disk0", "b"))},
+        {"disks": (DiskPlace("0", "a"),)},
+        {"disks": (DiskPlace("disk0", "a", "vmdk"),)},
+        {"disks": (DiskPlace("disk0", "nbd://host/a", "qcow2"),)},
+        {"hardware": Hardware(cpus=0)},
+        {"hardware": Hardware(memory_mib=1)},
+        {"hardware": Hardware(nics=(Nic("net0", "lan"), Nic("net0", "lan")))},
+        {"hardware": Hardware(nics=(Nic("net,0", "lan"),))},
+        *({"hardware": Hardware(nics=(Nic("n", "", mac),))} for mac in ("52:54", "01:00:00:00:00:00", "X")),
+    ],
+)
+def test_a_definition_that_no_host_understands_is_refused_with_a_cure(change: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        check(replace(_GOOD, **change))
+    assert refused.value.cure

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from .errors import Damaged
+from .errors import Damaged, Refused
 
+FORMATS = ("qcow2", "raw")
 _VERSION = 1
+_MEMORY_MIB_MIN = 16
+_MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,63}")
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
 class Power(StrEnum):
@@ -29,7 +36,10 @@ class Firmware(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A network card: ``network`` is a name that the host knows; empty is a cable that hangs loose."""
+    """A network card: ``network`` is a name that the host knows; empty is a cable that hangs loose.
+
+    Without ``mac`` the host takes an address that is always the same for this card of this machine.
+    """
 
     id: str
     network: str
@@ -67,6 +77,11 @@ class DiskPlace:
     words: str
     format: str = "qcow2"
 
+    @property
+    def is_served(self) -> bool:
+        """Return whether the words are the address of an NBD export, and no path."""
+        return self.words.startswith(("nbd://", "nbd+unix://"))
+
 
 @dataclass(frozen=True, slots=True)
 class MachineDefinition:
@@ -75,6 +90,46 @@ class MachineDefinition:
     name: str
     hardware: Hardware
     disks: tuple[DiskPlace, ...]
+
+
+def check(definition: MachineDefinition) -> MachineDefinition:
+    """Return a definition that any host could understand, or raise Refused with what is wrong with it."""
+    name, hardware = definition.name, definition.hardware
+    if not _MACHINE.fullmatch(name):
+        raise Refused(
+            f"a machine cannot be called {name!r}",
+            cure="up to 64 letters, digits, and _ . ~ - after the first",
+        )
+    _check_parts(name, "disk", [disk.id for disk in definition.disks])
+    _check_parts(name, "network card", [nic.id for nic in hardware.nics])
+    if hardware.cpus < 1 or hardware.memory_mib < _MEMORY_MIB_MIN:
+        raise Refused(
+            f"{name}: {hardware.cpus} processors and {hardware.memory_mib} MiB of memory are no machine",
+            cure=f"at least 1 processor and {_MEMORY_MIB_MIN} MiB",
+        )
+    for disk in definition.disks:
+        if disk.format not in FORMATS or (disk.is_served and disk.format != "raw"):
+            raise Refused(
+                f"{name}: disk {disk.id} at {disk.words} cannot be of format {disk.format!r}",
+                cure=f"{' or '.join(FORMATS)}, and raw for an NBD export",
+            )
+    if wrong := [nic.mac for nic in hardware.nics if nic.mac and not _MAC.fullmatch(nic.mac)]:
+        raise Refused(
+            f"{name}: {wrong[0]!r} is no address of a network card",
+            cure="six pairs of small hexadecimal digits with colons between, the first one even",
+        )
+    return definition
+
+
+def _check_parts(name: str, kind: str, ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for found in ids:
+        if not _PART.fullmatch(found) or found in seen:
+            raise Refused(
+                f"{name}: a {kind} cannot be called {found!r}" + (" twice" if found in seen else ""),
+                cure="a letter, then up to 31 letters, digits and _ . -; each name once",
+            )
+        seen.add(found)
 
 
 def written(definition: MachineDefinition) -> str:

@@ -30,7 +30,7 @@ class Hypervisor(Protocol):
         """Make a machine, or replace its definition at once: after a crash it is the old one or the new one.
 
         A machine that runs goes on as it is, until its next start. Refused for what the host cannot run: a
-        network that it does not have, a disk that is not there.
+        network that it does not have, a path where no disk is. An NBD export is looked for at the start.
         """
 
     def forget(self, name: str) -> None:
@@ -43,7 +43,10 @@ class Hypervisor(Protocol):
         """Let a machine run. Refused, with what the hypervisor said, if it does not come up."""
 
     def shut_down(self, name: str, seconds: float) -> None:
-        """Ask the guest to power off, and wait; Unavailable if it did not in so many seconds, and runs on."""
+        """Ask the guest to power off, and wait; Unavailable if it did not in so many seconds, and runs on.
+
+        A guest that reads the request late powers off late: who cannot have that cuts its power.
+        """
 
     def cut_power(self, name: str) -> None:
         """End a machine at once, and return when it is off. Its disks are as they are."""
@@ -52,13 +55,19 @@ class Hypervisor(Protocol):
         """Connect to a running machine to replicate it. Unavailable if it is off."""
 
     def new_disk(self, name: str, disk: str) -> DiskPlace:
-        """Return a place for a disk, where nothing is yet, beside those of a machine, defined or not."""
+        """Return a place for a disk, where nothing is yet, beside those of a machine, defined or not.
+
+        No two calls return one place, and the folder it is in is there.
+        """
 
     def remove_disk(self, place: DiskPlace) -> None:
-        """Remove an image that ``new_disk`` gave the place for. Refused if a machine is defined with it."""
+        """Remove an image that ``new_disk`` gave the place for. Refused if a machine is defined with it.
+
+        Refused for other places, too: an image that somebody brought is not ours to remove.
+        """
 
     def console(self, name: str) -> str:
         """Return what a machine's serial console said since its last start; empty if it never ran."""
 
     def screenshot(self, name: str) -> bytes:
-        """Return what a running machine's screen shows, as a PNG."""
+        """Return what a running machine's screen shows, as a PNG; Unavailable if it is off."""

@@ -27,8 +27,10 @@ class _Record:
     is_recording: bool = True
 
 
-@dataclass(slots=True)
-class _Disk:
+@dataclass(slots=True, eq=False)
+class FakeDisk:
+    """The image of a disk, and what is recorded of its changes."""
+
     content: bytearray
     records: dict[str, _Record] = field(default_factory=dict)
 
@@ -39,7 +41,7 @@ class FakeHost:
     def __init__(self, disks: Mapping[str, bytes], name: str = "fake") -> None:
         self.name = name
         self.is_up = True
-        self.disks = {disk: _Disk(bytearray(content)) for disk, content in disks.items()}
+        self.disks = {disk: FakeDisk(bytearray(content)) for disk, content in disks.items()}
         self.images: dict[str, FakeSource] = {}
 
     def write(self, disk: str, offset: int, data: bytes) -> None:
@@ -178,7 +180,7 @@ class FakeMachine:
             if self._settled(disk, tracking.get(name, ""))
         }
 
-    def _settled(self, disk: _Disk, wanted: str) -> bool:
+    def _settled(self, disk: FakeDisk, wanted: str) -> bool:
         later = [name for name in disk.records if name != wanted]
         found = disk.records.get(wanted)
         for name in later:

@@ -1,0 +1,33 @@
+"""The guest of the contract of hosts, for hypervisors that boot real kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bascule.model.machines import DirectBoot
+from lab.guests import VIRTIO_DISK, initramfs, kit
+
+_MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko")
+
+# The button's events are opened before the guest is ready, so no request is missed.
+_SCRIPT = """
+mdev -s
+say "disks $(grep -c 'vd[a-z]$' /proc/partitions)"
+button=/dev/input/$(ls -d /sys/devices/LNXSYSTM*/LNXPWRBN*/input/input*/event* | sed 's,.*/,,')
+case "$(cat /proc/cmdline)" in
+*temper=brief*) say ready;;
+*temper=deaf*) say ready; while true; do sleep 1000; done;;
+*) exec 3< $button; say ready; dd of=/dev/null bs=24 count=1 <&3; say asked;;
+esac
+"""
+
+
+def made_in(folder: Path) -> Path:
+    """Make the guest's initial file system."""
+    return initramfs(folder / "guest.initrd", _SCRIPT, modules=_MODULES)
+
+
+def boot_of(initrd: Path, temper: str = "") -> DirectBoot:
+    """Return how to boot it, of a temper that the contract names."""
+    words = f"console=ttyS0 quiet panic=-1 temper={temper or 'obedient'}"
+    return DirectBoot(str(kit() / "vmlinuz"), str(initrd), words)
