@@ -7,37 +7,19 @@ history of writes: nothing missing, nothing torn, nothing from the future.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
 from array import array
 from pathlib import Path
 
-from .guests import ROOT, Guest, initramfs
+from .guests import Guest, initramfs
+from .programs import compiled
 
 BLOCK = 4096
 _WORDS = BLOCK // 8
-_SOURCE = Path(__file__).with_name("programs") / "stamp.c"
 _MASK = (1 << 64) - 1
 
 
 class NotExact(AssertionError):
     """An image that is not the disk as it was at any instant."""
-
-
-def program() -> bytes:
-    """Return the stamp writer, compiled; the set-up installs the compiler."""
-    made = (
-        ROOT / ".cache" / "guest-programs" / f"stamp-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}"
-    )
-    if not made.exists():
-        if shutil.which("gcc") is None:
-            subprocess.run([ROOT / "scripts/setup", "system"], check=True)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        aside = made.with_suffix(".new")
-        subprocess.run(["gcc", "-O2", "-static", "-Wall", "-Werror", "-o", aside, _SOURCE], check=True)
-        aside.rename(made)
-    return made.read_bytes()
 
 
 def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, qmp: Path) -> Guest:
@@ -46,7 +28,9 @@ def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, q
     lines = [
         f"/bin/stamp /dev/vd{'abcdefgh'[disk]} {blocks} {pause_us} > /dev/console &" for disk in range(disks)
     ]
-    initrd = initramfs(room / "stamping", "\n".join([*lines, "wait"]), files={"bin/stamp": program()})
+    initrd = initramfs(
+        room / "stamping", "\n".join([*lines, "wait"]), files={"bin/stamp": compiled("stamp").read_bytes()}
+    )
     return Guest(initrd, drives, options=["-qmp", f"unix:{qmp},server=on,wait=off"])
 
 
