@@ -106,9 +106,12 @@ def file_drive(number: int, path: Path, driver: str = "raw") -> list[str]:
 
 @dataclass
 class Guest:
-    """A running guest. ``wait`` for it, or ``kill`` it; it never outlives this process."""
+    """A running guest. ``wait`` for it, or ``kill`` it; it never outlives this process.
 
-    initrd: Path
+    With ``initrd`` it gets the kit's kernel, without it boots from its first disk.
+    """
+
+    initrd: Path | None
     drives: Sequence[str] = ()
     memory_mib: int = 256
     options: Sequence[str] = ()
@@ -117,21 +120,12 @@ class Guest:
 
     def start(self) -> Guest:
         """Boot."""
-        command = [
-            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg"),
-            *(
-                "-m",
-                str(self.memory_mib),
-                "-nodefaults",
-                "-display",
-                "none",
-                "-no-reboot",
-                "-serial",
-                "stdio",
-            ),
-            *("-kernel", str(kit() / "vmlinuz"), "-initrd", str(self.initrd)),
-            *("-append", "console=ttyS0 quiet panic=-1", *self.drives, *self.options),
-        ]
+        command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg"]
+        command += ["-m", str(self.memory_mib), "-nodefaults", "-display", "none", "-no-reboot"]
+        command += ["-serial", "stdio", *self.drives, *self.options]
+        if self.initrd is not None:
+            command += ["-kernel", str(kit() / "vmlinuz"), "-initrd", str(self.initrd)]
+            command += ["-append", "console=ttyS0 quiet panic=-1"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

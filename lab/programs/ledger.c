@@ -30,7 +30,7 @@
 
 enum { BLOCK = 4096, WORDS = BLOCK / 8, DISKS = 8, PEERS = 8, TOLD = 1000, ETHERTYPE = 0x88B5 };
 static const uint64_t TITLE = 0x303052454744454Cull, RECORD = 0x313052454744454Cull;
-static const uint64_t SECOND = 1000000000, TELL_EVERY = 50000000;
+static const uint64_t SECOND = 1000000000, TELL_EVERY = 200000000;
 
 struct title {
     uint64_t magic, birth, slots, scattered, batch;
