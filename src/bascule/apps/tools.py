@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bascule.front.cli.tools import Existing
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 
@@ -64,6 +65,12 @@ class SystemTools:
         from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 
         return QemuMachine.adopt(qmp, folder, self.clock, self.ids)
+
+    def open_hypervisor(self, words: str) -> Hypervisor:
+        """Open a host of machines: today a folder of QEMU machines."""
+        from bascule.drivers.hypervisors.factory import open_hypervisor
+
+        return open_hypervisor(words, self.clock, self.ids, self.settings)
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write."""

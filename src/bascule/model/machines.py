@@ -80,7 +80,7 @@ class DiskPlace:
     @property
     def is_served(self) -> bool:
         """Return whether the words are the address of an NBD export, and no path."""
-        return self.words.startswith(("nbd://", "nbd+unix://"))
+        return self.words.startswith(("nbd:", "nbds:", "nbd+unix:", "nbds+unix:"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,10 @@ class Hypervisor(Protocol):
         """Tell whether a machine runs."""
 
     def start(self, name: str) -> None:
-        """Let a machine run. Refused, with what the hypervisor said, if it does not come up."""
+        """Let a machine run. Refused, with what the hypervisor said, if it does not come up.
+
+        One that stands still because a disk of it did not answer goes on.
+        """
 
     def shut_down(self, name: str, seconds: float) -> None:
         """Ask the guest to power off, and wait; Unavailable if it did not in so many seconds, and runs on.

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 
@@ -40,6 +41,9 @@ class Tools(Protocol):
 
     def open_machine(self, qmp: Path, folder: Path) -> RunningMachine:
         """Adopt the running machine behind a QMP socket; ``folder`` is room of our own."""
+
+    def open_hypervisor(self, words: str) -> Hypervisor:
+        """Open a host of machines: a path is a folder of QEMU machines."""
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""

@@ -1,0 +1,79 @@
+"""What a network card may be plugged into on this host, as ``networks.json`` says.
+
+    {"version": 1, "networks": {
+        "lan":  {"kind": "bridge", "device": "br0"},   a bridge of the host, with whatever else is in it
+        "lab":  {"kind": "tap", "device": "tap0"},     a tap of somebody else's, for one machine
+        "out":  {"kind": "user"},                      out through this host's own connections, and not in
+        "test": {"kind": "isolated"}                   the machines that are plugged into it, and nothing else
+    }}
+
+A host without this file has ``user`` and ``isolated``, so that a first machine needs nothing configured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bascule.model.errors import Damaged, Refused
+from bascule.model.machines import MachineDefinition
+
+_VERSION = 1
+
+
+class Kind(StrEnum):
+    """How a network is made."""
+
+    BRIDGE = "bridge"
+    TAP = "tap"
+    USER = "user"
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network; ``device`` is the host's bridge or tap, where there is one."""
+
+    kind: Kind
+    device: str = ""
+
+
+_DEFAULTS = {"isolated": Network(Kind.ISOLATED), "user": Network(Kind.USER)}
+
+
+def networks_in(folder: Path) -> Mapping[str, Network]:
+    """Return the networks of a host by their names."""
+    path = folder / "networks.json"
+    try:
+        fields: Any = json.loads(path.read_bytes())
+        if fields["version"] != _VERSION:
+            raise Damaged(f"{path} is of version {fields['version']}, not {_VERSION}")
+        return {name: _network(path, name, found) for name, found in sorted(fields["networks"].items())}
+    except FileNotFoundError:
+        return _DEFAULTS
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Damaged(f"{path} cannot be read: {error!r}") from error
+
+
+def _network(path: Path, name: str, fields: dict[str, str]) -> Network:
+    network = Network(Kind(fields["kind"]), fields.get("device", ""))
+    if (network.kind in (Kind.BRIDGE, Kind.TAP)) != bool(network.device):
+        raise Damaged(
+            f"{path}: network {name} is of kind {network.kind} with device {network.device!r}",
+            cure="a bridge and a tap need a device, and no other kind has one",
+        )
+    return network
+
+
+def check_networks(definition: MachineDefinition, known: Mapping[str, Network]) -> None:
+    """Refuse a machine with a card in a network that is not there."""
+    for nic in definition.hardware.nics:
+        if nic.network and nic.network not in known:
+            raise Refused(
+                f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
+                cure=f"it has {', '.join(known) or 'none'}; more are added in networks.json",
+            )

@@ -1,0 +1,156 @@
+"""Plugging machines into networks: a tap that lives exactly as long as its QEMU.
+
+A tap is made by opening ``/dev/net/tun``, and is gone when its last descriptor closes. QEMU inherits the
+descriptor and we close ours: whoever dies when, no tap is left, and there is nothing to clean up.
+
+An isolated network is a network namespace with a bridge in it and nothing else: no address, no route, no
+way to the host. It is there while machines are plugged in. Order, under the host's lock: note its name,
+make the namespace, make the bridge; taken away in reverse. So what is noted may be missing and nothing
+exists that is not noted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bascule.model.errors import Refused
+from bascule.model.machines import MachineDefinition, Nic
+
+from .folder import HostFolder, make_durably
+from .networks import Kind, Network, check_networks
+
+_TUNSETIFF = 0x400454CA
+_TAP_WITHOUT_HEADER_WITH_OFFLOAD = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+_REQUEST = "16sH22x"  # struct ifreq
+_NAMES = b"bsc%d"  # the kernel puts the first free number
+_BRIDGE = "br0"
+_ISOLATED = "bascule-"
+
+
+@contextmanager
+def plugged(
+    host: HostFolder, networks: Mapping[str, Network], definition: MachineDefinition
+) -> Iterator[dict[str, str]]:
+    """Yield what QEMU is told of the plug of each card; it has to be started meanwhile."""
+    check_networks(definition, networks)
+    with ExitStack() as open_taps:
+        plugs = {}
+        for nic in definition.hardware.nics:
+            if nic.network:
+                plugs[nic.id] = _plug(host, networks[nic.network], definition.name, nic, open_taps)
+        yield plugs
+
+
+def descriptors(plugs: Mapping[str, str]) -> list[int]:
+    """Return the descriptors that QEMU has to inherit for its plugs."""
+    return [
+        int(words.removeprefix(_BY_DESCRIPTOR))
+        for words in plugs.values()
+        if words.startswith(_BY_DESCRIPTOR)
+    ]
+
+
+_BY_DESCRIPTOR = "tap,fd="
+
+
+def _plug(host: HostFolder, network: Network, machine: str, nic: Nic, open_taps: ExitStack) -> str:
+    if network.kind is Kind.USER:
+        return "user"
+    if network.kind is Kind.TAP:
+        return f"tap,ifname={network.device},script=no,downscript=no"
+    descriptor, tap = _tap(f"{machine}: card {nic.id}")
+    open_taps.callback(os.close, descriptor)
+    where = f"{machine}: network {nic.network}"
+    _ip(where, "link", "set", "dev", tap, "alias", f"bascule {machine} {nic.id}")
+    if network.kind is Kind.BRIDGE:
+        _ip(where, "link", "set", "dev", tap, "master", network.device, "up")
+    else:
+        with host.held():
+            space = _isolated(host, nic.network)
+            _ip(where, "link", "set", "dev", tap, "netns", space)
+            _ip(where, "-n", space, "link", "set", "dev", tap, "master", _BRIDGE, "up")
+    return f"{_BY_DESCRIPTOR}{descriptor}"
+
+
+def _tap(where: str) -> tuple[int, str]:
+    """Make a tap; return its descriptor and its name."""
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            asked = struct.pack(_REQUEST, _NAMES, _TAP_WITHOUT_HEADER_WITH_OFFLOAD)
+            made = fcntl.ioctl(descriptor, _TUNSETIFF, asked)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise Refused(
+            f"{where}: a tap cannot be made: {error.strerror}",
+            cure="run as root or with CAP_NET_ADMIN, or use a network of kind user",
+        ) from error
+    return descriptor, made[:16].rstrip(b"\0").decode()
+
+
+def isolated_name(host: HostFolder, network: str) -> str:
+    """Return the name of the namespace that is an isolated network of a host."""
+    return _ISOLATED + hashlib.sha256(f"{host.path}\0{network}".encode()).hexdigest()[:12]
+
+
+def _isolated(host: HostFolder, network: str) -> str:
+    """Make the namespace of an isolated network if it is not whole. The caller holds the host's lock."""
+    space, where = isolated_name(host, network), f"network {network}"
+    make_durably(_notes(host))
+    (_notes(host) / space).touch()
+    if not _is_whole(space):
+        _run("netns", "delete", space)
+        _ip(where, "netns", "add", space)
+        _ip(where, "-n", space, "link", "add", _BRIDGE, "type", "bridge")
+        _ip(where, "-n", space, "link", "set", "dev", _BRIDGE, "up")
+    return space
+
+
+def _notes(host: HostFolder) -> Path:
+    return host.path / "isolated"
+
+
+def _is_whole(space: str) -> bool:
+    return _run("-n", space, "link", "show", "up", "dev", _BRIDGE).stdout != ""
+
+
+def sweep(host: HostFolder) -> None:
+    """Take away the isolated networks that no machine is plugged into."""
+    if not _notes(host).is_dir():
+        return
+    with host.held():
+        for note in sorted(_notes(host).iterdir()):
+            if not _taps_in(note.name):
+                _run("netns", "delete", note.name)
+                note.unlink()
+
+
+def _taps_in(space: str) -> bool:
+    listed = _run("-n", space, "-json", "link", "show", "type", "tun").stdout
+    return any(found.get("ifname") for found in json.loads(listed or "[]"))
+
+
+def _ip(where: str, *words: str) -> None:
+    done = _run(*words)
+    if done.returncode:
+        raise Refused(
+            f"{where}: ip {' '.join(words)}: {done.stderr.strip()}",
+            cure="see that the host has this device, and that we run as root or with CAP_NET_ADMIN",
+        )
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Refused("the command ip is not there", cure="install the package iproute2") from error

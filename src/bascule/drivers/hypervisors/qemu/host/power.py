@@ -1,0 +1,158 @@
+"""Starting and ending a machine of a host.
+
+What runs is what holds its pid file's lock (``process``), so a start and an end need no note of their own,
+and after a crash of whoever started or ended a machine nothing has to be put right. Two that start a
+machine at once wait for each other at its folder's lock. If a starter died between its QEMU's beginning and
+that one's lock, a second QEMU may be begun: it ends at the lock before it touches a disk or a socket, and
+the first one is the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from bascule.model.errors import Refused, Unavailable
+from bascule.model.machines import Power
+
+from ..monitor import Monitor
+from .folder import MachineFolder
+from .process import Launched, Process, holder
+
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.01
+_END_SECONDS = 60.0
+_ASK_AGAIN_SECONDS = 10.0
+_STANDS_FOR_A_DISK = "io-error"
+
+
+def power_of(folder: MachineFolder) -> Power:
+    """Tell whether a machine runs, and gets time."""
+    if not holder(folder.pid):
+        return Power.OFF
+    try:
+        with _monitor(folder) as monitor:
+            is_running = monitor.execute("query-status")["running"]
+    except Unavailable:
+        if not holder(folder.pid):
+            return Power.OFF  # it ended meanwhile
+        raise
+    return Power.RUNNING if is_running else Power.PAUSED
+
+
+@contextmanager
+def _monitor(folder: MachineFolder) -> Iterator[Monitor]:
+    """Talk to a running machine. One at a time: others wait for the greeting."""
+    with closing(Monitor.connect(folder.power)) as monitor:
+        yield monitor
+
+
+@contextmanager
+def talk_to(folder: MachineFolder) -> Iterator[Monitor]:
+    """Talk to a machine, or raise Unavailable if it is off."""
+    must_run(folder)
+    with _monitor(folder) as monitor:
+        yield monitor
+
+
+def must_run(folder: MachineFolder) -> None:
+    """Raise Unavailable if a machine is off."""
+    if not holder(folder.pid):
+        raise Unavailable(f"{folder.name} is off", cure="start it")
+
+
+def launch(folder: MachineFolder, command: Sequence[str], descriptors: Sequence[int]) -> None:
+    """Start a QEMU and return when it runs. The caller holds the folder's lock."""
+    launched = Launched(command, folder, descriptors)
+    try:
+        _await_start(folder, launched)
+    except BaseException:
+        launched.kill()
+        raise
+
+
+def _await_start(folder: MachineFolder, launched: Launched) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while (code := launched.ended(_LOOK_SECONDS)) is None:
+        if _answers(folder):
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"{folder.name} does not come up within {_START_SECONDS:g} s: {launched.last_words}",
+                cure="look at qemu.log in its folder, and whether the host is overloaded",
+            )
+    # 0: a guest that was quick to power off. Somebody holds the pid file: see the second QEMU above.
+    if code and not _is_another_up(folder, deadline):
+        raise Refused(
+            f"{folder.name} does not start: {launched.last_words}", cure="put that right, then start it again"
+        )
+
+
+def _is_another_up(folder: MachineFolder, deadline: float) -> bool:
+    process = Process.running(folder.pid)
+    if process is None:
+        return False
+    with process:
+        while not process.has_ended(_LOOK_SECONDS) and time.monotonic() < deadline:
+            if _answers(folder):
+                return True
+    return False
+
+
+def _answers(folder: MachineFolder) -> bool:
+    """Return whether QEMU is ready; a socket that an earlier one left answers nobody."""
+    if not folder.power.exists():
+        return False
+    try:
+        with _monitor(folder) as monitor:
+            return bool(monitor.execute("query-status"))
+    except Unavailable:
+        return False
+
+
+def go_on(folder: MachineFolder) -> None:
+    """Let a machine go on that stands still because a disk failed it; others had their reasons."""
+    with talk_to(folder) as monitor:
+        if monitor.execute("query-status")["status"] == _STANDS_FOR_A_DISK:
+            monitor.execute("cont")
+
+
+def shut_down(folder: MachineFolder, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+    """Press the power button, again from time to time, until the machine is off or the seconds are over."""
+    process = Process.running(folder.pid)
+    if process is None:
+        return
+    with process:
+        deadline = now() + seconds
+        while (left := deadline - now()) > 0:
+            _press(folder)
+            if process.has_ended(min(left, _ASK_AGAIN_SECONDS)):
+                return
+    raise Unavailable(
+        f"{folder.name} did not power off within {seconds:g} s and runs on",
+        cure="look at its console; give it more time, or cut its power",
+    )
+
+
+def _press(folder: MachineFolder) -> None:
+    try:
+        with _monitor(folder) as monitor:
+            monitor.execute("system_powerdown")
+    except Unavailable:
+        if holder(folder.pid):
+            raise
+
+
+def cut(folder: MachineFolder) -> None:
+    """Kill a machine, and return when its disks are free."""
+    process = Process.running(folder.pid)
+    if process is None:
+        return
+    with process:
+        process.kill()
+        if not process.has_ended(_END_SECONDS):
+            raise Unavailable(
+                f"{folder.name} was killed and does not end within {_END_SECONDS:g} s",
+                cure="see what its disks wait for; it is over when they answer",
+            )
