@@ -1,4 +1,11 @@
-"""A running machine whose disks can be frozen at one instant, again and again, by what changed since."""
+"""A running machine whose disks can be frozen at one instant, again and again, by what changed since.
+
+A machine alone is frozen by ``freeze``, which needs no pause where the hypervisor can do
+without. Machines of a group are frozen together, in steps that whoever freezes them
+takes for all of them, one step after the other: ``prepare``, and of what that returns ``hold``,
+``cut``, ``release``, ``show``. Nobody of them writes between the last ``hold`` and the first
+``release``, so all cuts in between are one instant.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +56,33 @@ class Frozen(Protocol):
         """Let go of the instant; changes count from where they counted before it."""
 
 
+class Freezing(Protocol):
+    """A machine made ready to be frozen together with others; it writes until it is held.
+
+    The steps come in the order of the methods. ``cancel`` takes everything back, after any of
+    them, and the last of them ends it. Whoever dies between ``hold`` and ``release`` leaves no
+    machine standing: the driver sees to it that it soon runs again.
+    """
+
+    def hold(self) -> None:
+        """Let the machine stand still. One that does not run stays as it is."""
+
+    def cut(self) -> None:
+        """Make this the instant."""
+
+    def release(self) -> None:
+        """Let the machine run again, if ``hold`` stopped it; safe at any time and twice.
+
+        Raises Unavailable if it has not stood still since ``hold``: then this was no common instant.
+        """
+
+    def show(self) -> Frozen:
+        """Offer the disks as they were at the instant."""
+
+    def cancel(self) -> None:
+        """Let the machine run, as ``release`` does; changes count from where they counted before."""
+
+
 class RunningMachine(Protocol):
     """A machine of a hypervisor. Use from one thread.
 
@@ -71,6 +105,9 @@ class RunningMachine(Protocol):
 
         Refused if ``since`` names a record that is not there: somebody else has settled the machine.
         """
+
+    def prepare(self, since: Tracking) -> Freezing:
+        """Make all disks ready to be frozen together with those of other machines; see ``freeze``."""
 
     def close(self) -> None:
         """Disconnect, and leave the machine as it is; safe to call twice."""

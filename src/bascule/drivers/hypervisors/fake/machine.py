@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bascule.blocks.bitmap import Bitmap
@@ -41,11 +42,14 @@ class FakeHost:
     def __init__(self, disks: Mapping[str, bytes], name: str = "fake") -> None:
         self.name = name
         self.is_up = True
+        self.is_held = False
         self.disks = {disk: FakeDisk(bytearray(content)) for disk, content in disks.items()}
         self.images: dict[str, FakeSource] = {}
 
     def write(self, disk: str, offset: int, data: bytes) -> None:
-        """Write as the guest does."""
+        """Write as the guest does; one that is held cannot."""
+        if self.is_held:
+            raise AssertionError(f"{self.name} stands still and writes nothing")
         found = self.disks[disk]
         found.content[offset : offset + len(data)] = data
         for record in found.records.values():
@@ -54,7 +58,7 @@ class FakeHost:
 
     def lose_power(self) -> None:
         """End the machine without a goodbye: the disks stay, what was recorded is gone."""
-        self.is_up = False
+        self.is_up = self.is_held = False
         self.images.clear()
         for disk in self.disks.values():
             disk.records.clear()
@@ -155,12 +159,56 @@ def take_back(records: dict[str, _Record], since: str, token: str) -> None:
             before.marks.mark(extent)
 
 
+class FakeFreezing:
+    """See ``ports.machines.Freezing``."""
+
+    def __init__(self, host: FakeHost, take: Callable[[], FakeFrozen]) -> None:
+        self._host = host
+        self._take = take
+        self._frozen: FakeFrozen | None = None
+        self._is_holding = False
+
+    def hold(self) -> None:
+        """See Freezing."""
+        must_be_up(self._host)
+        self._host.is_held = self._is_holding = True
+
+    def cut(self) -> None:
+        """See Freezing."""
+        must_be_up(self._host)
+        self._frozen = self._take()
+
+    def release(self) -> None:
+        """See Freezing."""
+        was_holding, self._is_holding = self._is_holding, False
+        if was_holding and not self._host.is_held:
+            raise Unavailable("the machine did not stand still as long as it was to", cure="try again")
+        self._host.is_held = False
+
+    def show(self) -> FakeFrozen:
+        """See Freezing."""
+        assert self._frozen is not None, "show comes after cut"
+        return self._frozen
+
+    def cancel(self) -> None:
+        """See Freezing."""
+        with suppress(Unavailable):
+            self.release()
+        if self._frozen is not None:
+            self._frozen.drop()
+
+
+def must_be_up(host: FakeHost) -> None:
+    """Raise Unavailable if the machine is off."""
+    if not host.is_up:
+        raise Unavailable("the machine is gone", cure="start it")
+
+
 class FakeMachine:
     """See ``ports.machines.RunningMachine``."""
 
     def __init__(self, host: FakeHost, clock: Clock, ids: Ids) -> None:
-        if not host.is_up:
-            raise Unavailable("the machine is gone", cure="start it")
+        must_be_up(host)
         self._host = host
         self._clock = clock
         self._ids = ids
@@ -172,7 +220,8 @@ class FakeMachine:
 
     def settle(self, tracking: Tracking) -> Tracking:
         """See RunningMachine."""
-        self._check()
+        must_be_up(self._host)
+        self._host.is_held = False
         self._host.images.clear()
         return {
             name: tracking[name]
@@ -189,16 +238,23 @@ class FakeMachine:
 
     def freeze(self, since: Tracking) -> FakeFrozen:
         """See RunningMachine."""
-        self._check()
+        self._check(since)
+        return self._frozen(since)
+
+    def prepare(self, since: Tracking) -> FakeFreezing:
+        """See RunningMachine."""
+        self._check(since)
+        return FakeFreezing(self._host, lambda: self._frozen(since))
+
+    def _frozen(self, since: Tracking) -> FakeFrozen:
+        return FakeFrozen(self._host, self._ids.random(4).hex(), since, self._clock.now())
+
+    def _check(self, since: Tracking) -> None:
+        must_be_up(self._host)
         if not self._host.disks:
             raise Refused("this machine has no disk that it may write to")
         if lost := [name for name, record in since.items() if record not in self._host.disks[name].records]:
             raise Refused(f"nothing records the changes of {', '.join(lost)} any more", cure="settle first")
-        return FakeFrozen(self._host, self._ids.random(4).hex(), since, self._clock.now())
-
-    def _check(self) -> None:
-        if not self._host.is_up:
-            raise Unavailable("the machine is gone", cure="start it")
 
     def close(self) -> None:
         """See RunningMachine."""

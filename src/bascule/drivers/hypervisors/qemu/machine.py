@@ -9,16 +9,21 @@ names is made whole again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bascule.model.errors import Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Tracking
 
 from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
-from .frozen import FrozenQemu, Slot, drive, end_export, serve_in, standing_in, take_back
+from .exports import end_export, serve_in
+from .filtered import FilteredSlot, drive
+from .freezing import FreezingQemu, standing_in
+from .frozen import FrozenQemu, Slot, take_back
 from .images import told_of
-from .monitor import Monitor
+from .monitor import Monitor, QemuRefused
 
 
 class QemuMachine:
@@ -30,6 +35,7 @@ class QemuMachine:
         self._clock = clock
         self._ids = ids
         self._fit: set[str] = set()  # devices that were looked at; what serves one does not change
+        self._freezing: FreezingQemu | None = None  # the last one that may stand still
         with told_of(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -67,16 +73,27 @@ class QemuMachine:
 
     def freeze(self, since: Tracking) -> FrozenQemu:
         """See RunningMachine."""
+        return self._made_ready(since).at_once()
+
+    def prepare(self, since: Tracking) -> FreezingQemu:
+        """See RunningMachine."""
+        self._freezing = self._made_ready(since)
+        self._freezing.write_out()
+        return self._freezing
+
+    def _made_ready(self, since: Tracking) -> FreezingQemu:
         token = self._ids.random(4).hex()
-        disks = disks_of(self._monitor)
-        for disk in disks:
-            if disk.device not in self._fit:
-                refuse_iothread(self._monitor, disk)
-                self._fit.add(disk.device)
-        slots = [Slot(disk, place, token, since.get(disk.id, "")) for place, disk in enumerate(disks)]
-        frozen = FrozenQemu(self._monitor, slots, self._folder, self._clock.now())
-        frozen.freeze()
-        return frozen
+        found = enumerate(disks_of(self._monitor))
+        slots = [self._slot(disk, f"{token}-{place}", since.get(disk.id, "")) for place, disk in found]
+        freezing = FreezingQemu(self._monitor, slots, self._folder, self._clock)
+        freezing.prepare()
+        return freezing
+
+    def _slot(self, disk: Disk, name: str, since: str) -> Slot:
+        if disk.device not in self._fit:
+            refuse_iothread(self._monitor, disk)
+            self._fit.add(disk.device)
+        return FilteredSlot(self._monitor, disk, self._folder, name, since)
 
     def _resume(self) -> None:
         """Let the machine run again if an earlier process stopped it and died; others had their reasons."""
@@ -114,6 +131,9 @@ class QemuMachine:
 
     def close(self) -> None:
         """See RunningMachine."""
+        if self._freezing is not None:
+            with suppress(Unavailable, QemuRefused):  # it is gone, or runs
+                self._freezing.release()
         self._monitor.close()
 
 

@@ -1,0 +1,53 @@
+"""What a running QEMU serves over NBD for us: frozen disks, on a socket in our folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bascule.model.errors import Unavailable
+
+from .monitor import Json, Monitor, QemuRefused
+
+
+def socket_in(folder: Path) -> Path:
+    """Return where QEMU serves what is frozen."""
+    return folder / "nbd"
+
+
+def serve_in(monitor: Monitor, folder: Path) -> None:
+    """Have QEMU serve its exports on a socket in ``folder``; a server that is there already is ours."""
+    path = socket_in(folder)
+    address: Mapping[str, object] = {"type": "unix", "data": {"path": str(path)}}
+    try:
+        monitor.execute("nbd-server-start", addr=address)
+    except QemuRefused as error:
+        if not path.is_socket():
+            raise Unavailable(
+                "this machine serves NBD exports of somebody else", cure="end that, then try again"
+            ) from error
+    path.chmod(0o600)
+
+
+def begin_export(monitor: Monitor, export: str, node: str, changes: tuple[str, str] | None) -> None:
+    """Serve a node, and with it what a bitmap (its node and name) says has changed."""
+    shown = {} if changes is None else {"bitmaps": [{"node": changes[0], "name": changes[1]}]}
+    monitor.execute(
+        "block-export-add", type="nbd", id=export, node_name=node, name=export, writable=False, **shown
+    )
+
+
+def end_export(monitor: Monitor, export: str) -> None:
+    """Take an export away and wait until it is gone, or raise QemuRefused if there is none."""
+    monitor.execute("block-export-del", id=export, mode="hard")
+    monitor.wait_for("BLOCK_EXPORT_DELETED", lambda data: _is_of(data, export))
+
+
+def _is_of(data: Json, export: str) -> bool:
+    return bool(data.get("id") == export)
+
+
+def words_of(folder: Path, export: str, bitmap: str) -> str:
+    """Return the words by which an export is opened, whole or by a bitmap."""
+    words = f"nbd+unix:///{export}?socket={socket_in(folder)}"
+    return f"{words}&bitmap={bitmap}" if bitmap else words
