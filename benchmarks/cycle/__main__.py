@@ -28,6 +28,7 @@ from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.drivers.objects.local import LocalStore
 from bascule.ports.machines import Frozen, RunningMachine, Tracking
+from bascule.replication.members import Member
 from bascule.replication.replicator import Names, Replicator, World
 from benchmarks.data.process import Failed, run, say
 from benchmarks.report import OURS, Figure, Report
@@ -61,7 +62,7 @@ class _Watched:
 
     def __init__(self, machine: RunningMachine) -> None:
         self._machine = machine
-        self.settle, self.close = machine.settle, machine.close
+        self.settle, self.prepare, self.close = machine.settle, machine.prepare, machine.close
         self.spent_s = 0.0
 
     @property
@@ -101,7 +102,9 @@ class _Scene:
         self._machine = _Watched(QemuMachine(self._monitor, room / "run", clock, SystemIds()))
         buffers = Buffers()
         world = World(vault, clock, open_source, lambda: Conduct(Meter(clock), buffers=buffers))
-        self._replicator = Replicator(world, lambda: self._machine, Names("bench", "bench", "bench"))
+        self._replicator = Replicator(
+            world, [Member("bench", lambda: self._machine)], Names("bench", "bench")
+        )
 
     def change(self, blocks: int) -> None:
         """Write random blocks of the disk."""

@@ -29,6 +29,10 @@ class Host(ABC):
         """Open a frozen disk."""
 
     @abstractmethod
+    def runs(self) -> bool:
+        """Tell whether the guest's processors run, after letting them run if they never did."""
+
+    @abstractmethod
     def must_be_clean(self) -> None:
         """See that nothing is held for us but what records the changes."""
 
@@ -163,5 +167,74 @@ class MachineContract:
         assert machine.settle({}) == {}
         frozen = machine.freeze({})
         frozen.keep()
+        machine.close()
+        host.must_be_clean()
+
+    def test_a_machine_that_is_held_stands_still_until_it_is_released(self, host: Host) -> None:
+        """The steps by which machines of a group are frozen together (R-RP-5)."""
+        machine = host.adopt()
+        machine.settle({})
+        assert host.runs()
+        freezing = machine.prepare({})
+        assert host.runs()
+        freezing.hold()
+        assert not host.runs()
+        freezing.cut()
+        assert not host.runs()
+        freezing.release()
+        assert host.runs()
+        freezing.release()
+        frozen = freezing.show()
+        host.write("disk0", 0, b"after")
+        for disk in ("disk0", "disk1"):
+            assert self.content(host, frozen, disk) == bytes(SIZE)
+        frozen.keep()
+        second = machine.prepare(frozen.tracking)
+        second.hold()
+        second.cut()
+        second.release()
+        shown = second.show()
+        assert self.changed(host, shown) == {0}
+        assert self.content(host, shown).startswith(b"after")
+        shown.keep()
+        machine.close()
+        host.must_be_clean()
+
+    @pytest.mark.parametrize("steps", [0, 1, 2, 3])
+    def test_a_freezing_that_is_cancelled_at_any_step_leaves_a_running_machine_and_its_record(
+        self, host: Host, steps: int
+    ) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        host.write("disk0", 3 * BLOCK, b"x")
+        freezing = machine.prepare(first.tracking)
+        for step in (freezing.hold, freezing.cut, freezing.release)[:steps]:
+            step()
+        freezing.cancel()
+        assert host.runs()
+        host.write("disk0", 5 * BLOCK, b"x")
+        again = machine.freeze(first.tracking)
+        assert self.changed(host, again) == {3, 5}
+        again.keep()
+        machine.close()
+        host.must_be_clean()
+
+    @pytest.mark.parametrize("steps", [1, 2])
+    def test_an_owner_that_leaves_while_a_machine_is_held_does_not_leave_it_standing(
+        self, host: Host, steps: int
+    ) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        freezing = machine.prepare(first.tracking)
+        for step in (freezing.hold, freezing.cut)[:steps]:
+            step()
+        machine.close()
+        assert host.runs()
+        machine = host.adopt()
+        assert machine.settle(first.tracking) == first.tracking
         machine.close()
         host.must_be_clean()

@@ -22,6 +22,7 @@ from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Unavailable
+from bascule.replication.members import Member
 from bascule.replication.replicator import Names, Replicator, World
 from lab import stamps
 from lab.guests import Guest
@@ -31,7 +32,8 @@ pytestmark = pytest.mark.lab
 
 BLOCKS = 4096
 DISK_BYTES = 256 << 20
-NAMES = Names("web", "web", "test")
+NAMES = Names("web", "test")
+WEB = "web"
 COMMAND = [Path(sys.executable).with_name("bascule")]
 
 
@@ -78,7 +80,8 @@ class Site:
 
     def replicator(self, monitor: Callable[[Path], Monitor] = Monitor.connect) -> Replicator:
         world = World(self.vault, self.clock, open_source, lambda: Conduct(Meter(self.clock)))
-        return Replicator(world, lambda: self.machine(monitor(self.room / "qmp")), NAMES)
+        member = Member(WEB, lambda: self.machine(monitor(self.room / "qmp")))
+        return Replicator(world, [member], NAMES)
 
     def look_away(self, replicator: Replicator) -> Monitor:
         """Have the replicator let go of the monitor, and take it."""
@@ -131,7 +134,7 @@ class Site:
         """Return the stamped part of a disk at the newest point."""
         image = bytearray(BLOCKS * stamps.BLOCK)
         with self.vault.peek(NAMES.group) as point:
-            point.disk(DiskKey(NAMES.machine, f"disk{disk}")).read_into(0, memoryview(image))
+            point.disk(DiskKey(WEB, f"disk{disk}")).read_into(0, memoryview(image))
         return image
 
     def judge(self, disk: int = 0) -> int:
@@ -242,7 +245,7 @@ def test_a_machine_that_lost_its_power_is_compared_and_sends_what_differs(site: 
         replicator.cycle()
     site.guest = site.boot()
     done = replicator.cycle()
-    assert done.compared == tuple(f"disk{disk}" for disk in range(site.disks))
+    assert done.compared == tuple(DiskKey(WEB, f"disk{disk}") for disk in range(site.disks))
     assert done.copied.sent_bytes <= site.disks * (BLOCKS * stamps.BLOCK * 1.05)
     assert replicator.cycle().compared == ()
     replicator.close()

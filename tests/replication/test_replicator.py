@@ -13,12 +13,14 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.fake.machine import FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Refused, Unavailable
+from bascule.replication.members import Member
 from bascule.replication.replicator import Names, Replicator, World
 
 BLOCK = 65536
 SIZE = 40 * BLOCK
 KEY = KeyFile(bytes(range(32)))
-NAMES = Names("web", "web", "test")
+NAMES = Names("web", "test")
+WEB = "web"
 
 
 class Scene:
@@ -39,7 +41,8 @@ class Scene:
             return Conduct(Meter(self.clock), workers=1, readers=1)
 
         world = World(self.vault, self.clock, self.host.open, conduct)
-        return Replicator(world, lambda: FakeMachine(self.host, self.clock, SystemIds()), NAMES)
+        member = Member(WEB, lambda: FakeMachine(self.host, self.clock, SystemIds()))
+        return Replicator(world, [member], NAMES)
 
     def write(self) -> int:
         """Write somewhere on both disks; return how many blocks that changed at most."""
@@ -52,7 +55,7 @@ class Scene:
         with self.vault.peek(NAMES.group) as point:
             for disk, truth in self.host.disks.items():
                 image = bytearray(SIZE)
-                point.disk(DiskKey(NAMES.machine, disk)).read_into(0, memoryview(image))
+                point.disk(DiskKey(WEB, disk)).read_into(0, memoryview(image))
                 assert image == truth.content, f"{disk} is not as the machine has it"
 
 
@@ -111,7 +114,7 @@ def test_a_machine_that_lost_its_power_is_compared_and_only_what_differs_is_sent
         scene.replicator.cycle()
     scene.host.is_up = True
     done = scene.replicator.cycle()
-    assert done.compared == ("disk0", "disk1")
+    assert done.compared == (DiskKey(WEB, "disk0"), DiskKey(WEB, "disk1"))
     assert done.copied.sent_bytes <= 4 * BLOCK
     scene.must_be_replicated()
 
@@ -143,4 +146,4 @@ def test_a_point_that_was_made_in_another_way_is_compared_with() -> None:
         capture = Capture([MachineSpec("web", "web", disks, "not JSON")], sources, scene.clock.now())
         copy(writer, capture, Conduct(Meter(scene.clock)))
     frozen.drop()
-    assert scene.anew().cycle().compared == ("disk0", "disk1")
+    assert scene.anew().cycle().compared == (DiskKey(WEB, "disk0"), DiskKey(WEB, "disk1"))

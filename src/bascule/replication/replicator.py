@@ -1,6 +1,6 @@
-"""One machine, kept replicated: each cycle makes a point of what changed since the last.
+"""A group of machines, kept replicated: each cycle makes a point of what changed since the last.
 
-Order of a cycle: freeze all disks at one instant; copy what changed; publish the
+Order of a cycle: freeze all disks of all machines at one instant; copy what changed; publish the
 point, and in it the name of what records the changes since that instant; let go of the
 instant. So whatever dies when, the newest point says by which record the next delta is
 made, and that record began no later than the point's instant. A cycle that fails takes
@@ -8,15 +8,18 @@ back nothing but its own instant: its changes count again in the next one.
 
 Where the record is lost, what changed is unknown: the disk is compared with the store by
 digests, and only what differs is sent (R-R-2).
+
+A machine of a group that is away stays in the point what it was, and the point says that it is
+not complete (R-RP-5); when the machine is back, its next delta counts from where it was left.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
@@ -24,10 +27,13 @@ from bascule.data.pipeline.copy import Capture, Copied, copy
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.pipeline.resync import resync
 from bascule.data.store import DiskKey, DiskSpec, GroupWriter, MachineSpec, Tuning, Vault
-from bascule.model.errors import Missing, Unavailable
+from bascule.model.errors import BasculeError, Missing, Refused
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
-from bascule.ports.machines import Frozen, RunningMachine, Tracking
+from bascule.ports.machines import Frozen, Tracking
+
+from .instants import Instant
+from .members import Member, Members
 
 _VERSION = 1
 
@@ -36,10 +42,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Under which names a machine is kept, and who keeps it."""
+    """Under which name machines are kept, and who keeps them."""
 
     group: str
-    machine: str
     writer: str
 
 
@@ -55,98 +60,113 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Cycled:
-    """What one cycle did. ``compared`` names the disks whose changes were unknown."""
+    """What one cycle did.
+
+    ``compared`` names the disks whose changes were unknown, ``absent`` the machines that were away
+    and why. Machines that were frozen together stood still for ``held_seconds``.
+    """
 
     copied: Copied
-    compared: tuple[str, ...]
+    compared: tuple[DiskKey, ...]
     seconds: float
     point_age_seconds: float
-
-
-class _Session(NamedTuple):
-    """What is open between two cycles."""
-
-    machine: RunningMachine
-    writer: GroupWriter
+    absent: Mapping[str, BasculeError]
+    held_seconds: float
 
 
 class Replicator:
-    """A machine being replicated. Use from one thread; ``close`` leaves the machine as it is."""
+    """A group being replicated. Use from one thread; ``close`` leaves the machines as they are."""
 
-    def __init__(self, world: World, adopt: Callable[[], RunningMachine], names: Names) -> None:
+    def __init__(self, world: World, members: Sequence[Member], names: Names) -> None:
+        if not members or len({member.id for member in members}) != len(members):
+            raise Refused(f"group {names.group} needs machines, each under a name of its own")
         self._world = world
-        self._adopt = adopt
         self._names = names
-        self._session: _Session | None = None
-        self._since: Tracking = {}
+        self._members = Members(members, world.clock)
+        self._writer: GroupWriter | None = None
 
     def cycle(self) -> Cycled:
         """Make a point, or raise and lose nothing: the next cycle sends what this one would have."""
-        begun = self._world.clock.monotonic()
-        session = self._session or self._begin()
+        clock = self._world.clock
+        begun = clock.monotonic()
         try:
-            frozen = session.machine.freeze(self._since)
+            self._members.gather(self._newest)
+            instant = self._members.freeze()
+            absent = dict(self._members.absent)
             try:
-                copied, compared = self._send(session, frozen)
+                copied, compared = self._send(instant, tuple(absent))
             except BaseException:
-                with suppress(Unavailable):  # the machine ended, which is what is being raised
-                    frozen.drop()
+                instant.drop()
                 raise
-            self._since = frozen.tracking
-            frozen.keep()
+            self._keep(instant)
         except BaseException:
-            # Its last words may have reached the store, or not; and the machine may be another one by now.
+            # Its last words may have reached the store, or not; and a machine may be another one by now.
             self.close()
             raise
-        clock = self._world.clock
-        return Cycled(copied, compared, clock.monotonic() - begun, clock.now() - frozen.captured_at)
+        age = clock.now() - instant.captured_at
+        return Cycled(copied, compared, clock.monotonic() - begun, age, absent, instant.held_seconds)
 
-    def _begin(self) -> _Session:
-        """Find the machine, take the group over, and find out from where the next delta counts."""
+    def _newest(self) -> Mapping[str, Tracking]:
+        """Take the group over if it is not ours yet; return from where its machines' next deltas count."""
         vault, names = self._world.vault, self._names
-        with ExitStack() as undo:
-            machine = self._adopt()
-            undo.callback(machine.close)
+        if self._writer is None:
             tuning = Tuning.for_lanes(self._world.conduct().workers)
-            writer = vault.begin(names.group, writer=names.writer, tuning=tuning)
-            undo.callback(writer.close)
-            self._since = machine.settle(self._tracking())
-            undo.pop_all()
-        self._session = _Session(machine, writer)
-        return self._session
-
-    def _tracking(self) -> Tracking:
+            self._writer = vault.begin(names.group, writer=names.writer, tuning=tuning)
         try:
-            with self._world.vault.peek(self._names.group) as newest:
-                found = [m.definition for m in newest.info.machines if m.id == self._names.machine]
+            with vault.peek(names.group) as newest:
+                machines = {machine.id: _tracking_in(machine.definition) for machine in newest.info.machines}
         except Missing:
             return {}
-        return _tracking_in(found[0]) if found else {}
+        if strangers := machines.keys() - set(self._members.ids):
+            raise Refused(
+                f"group {names.group} holds {', '.join(sorted(strangers))} too: a point is all its machines",
+                cure="name all of them, or choose another group",
+            )
+        return machines
 
-    def _send(self, session: _Session, frozen: Frozen) -> tuple[Copied, tuple[str, ...]]:
-        machine, writer = self._names.machine, session.writer
+    def _send(self, instant: Instant, absent: tuple[str, ...]) -> tuple[Copied, tuple[DiskKey, ...]]:
+        assert self._writer is not None, "a session begins before anything is frozen"
+        writer, world = self._writer, self._world
         with ExitStack() as open_sources:
             sources: dict[DiskKey, DiskSource] = {}
-            for disk in frozen.disks:
-                source = self._world.open_source(disk.words)
-                open_sources.callback(source.close)
-                sources[DiskKey(machine, disk.id)] = source
-            disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in frozen.disks)
-            spec = MachineSpec(machine, session.machine.name or machine, disks, _definition(frozen.tracking))
-            capture = Capture([spec], sources, frozen.captured_at)
-            unknown = [disk.id for disk in frozen.disks if not disk.is_delta]
-            compared = tuple(d for d in unknown if writer.disk_size(DiskKey(machine, d)) is not None)
+            unknown: list[DiskKey] = []
+            for machine, frozen in instant.frozen.items():
+                for disk in frozen.disks:
+                    key = DiskKey(machine, disk.id)
+                    sources[key] = world.open_source(disk.words)
+                    open_sources.callback(sources[key].close)
+                    if not disk.is_delta:
+                        unknown.append(key)
+            specs = [self._spec(machine, frozen) for machine, frozen in instant.frozen.items()]
+            capture = Capture(specs, sources, instant.captured_at, absent=absent)
+            compared = tuple(key for key in unknown if writer.disk_size(key) is not None)
             if not compared:
-                return copy(writer, capture, self._world.conduct()), ()
-            log.info("replication.compares", machine=machine, disks=compared)
-            return resync(self._world.vault, writer, capture, self._world.conduct()).copied, compared
+                return copy(writer, capture, world.conduct()), ()
+            log.info("replication.compares", group=writer.group, disks=compared)
+            return resync(world.vault, writer, capture, world.conduct()).copied, compared
+
+    def _spec(self, machine: str, frozen: Frozen) -> MachineSpec:
+        disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in frozen.disks)
+        running = self._members.here[machine].machine
+        name = running.name if running is not None else ""
+        return MachineSpec(machine, name or machine, disks, _definition(frozen.tracking))
+
+    def _keep(self, instant: Instant) -> None:
+        """Let go of all machines; the point is made, so one that ended meanwhile takes nothing from it."""
+        for machine, frozen in instant.frozen.items():
+            member = self._members.here[machine]
+            member.since = frozen.tracking
+            try:
+                frozen.keep()
+            except BasculeError as error:
+                member.lose(error)
 
     def close(self) -> None:
-        """Stop replicating; safe to call twice. The machine records on, so the next start sends a delta."""
-        if self._session is not None:
-            self._session.writer.close()
-            self._session.machine.close()
-            self._session = None
+        """Stop replicating; safe to call twice. Machines record on, so the next start sends a delta."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._members.close()
 
 
 def _definition(tracking: Tracking) -> str:

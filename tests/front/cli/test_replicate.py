@@ -87,3 +87,24 @@ def test_ctrl_c_in_a_point_gives_it_up_and_takes_nothing_from_the_machine(
     assert "Stopped; the point under way was given up" in capsys.readouterr().err
     assert tools.host.images == {}
     assert all(disk.records == {} for disk in tools.host.disks.values())
+
+
+def test_several_machines_make_points_of_one_group(stocked, tools: FakeTools, capsys) -> None:
+    db = FakeHost({"disk0": os.urandom(4 * BLOCK)}, name="db")
+    hosts = {"web": tools.host, "db": db}
+    tools.open_machine = lambda qmp, folder: FakeMachine(hosts[qmp.stem], tools.clock, tools.ids)  # type: ignore[method-assign]  # a host for each socket
+    tools.open_source = lambda words: next(  # type: ignore[method-assign]  # of whichever host
+        host.open(words) for host in hosts.values() if words in host.images
+    )
+    words = ["replicate", "/run/web.qmp", "/run/db.qmp", stocked.store]
+    capsys.readouterr()
+    assert run([*words, "--points", "1"], tools) == 2
+    assert "name it with --group" in capsys.readouterr().err
+    words += ["--group", "shop", "--every", "0s"]
+    assert run([*words, "--points", "1", "--json"], tools) == 0
+    (made,) = events(capsys)
+    assert [machine["id"] for machine in made["point"]["machines"]] == ["web", "db"]
+    assert (made["absent"], made["point"]["complete"]) == ({}, True)
+    db.is_up = False
+    assert run([*words, "--points", "1"], tools) == 0
+    assert "Without db: the machine is gone" in capsys.readouterr().out

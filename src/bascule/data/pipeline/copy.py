@@ -27,12 +27,16 @@ from .units import Task, plan
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What is to become a point: machines, a frozen source for each of their disks, and when they froze."""
+    """What is to become a point: machines, a frozen source for each of their disks, and when they froze.
+
+    Machines of the group that are ``absent`` stay what they were at the newest point.
+    """
 
     machines: Sequence[MachineSpec]
     sources: Mapping[DiskKey, DiskSource]
     captured_at: float
     consistency: str = "crash"
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,12 @@ def send(
     conduct.meter.expect(read_bytes)
 
     with ExitStack() as undo:
-        cut = writer.cut(capture.machines, consistency=capture.consistency, captured_at=capture.captured_at)
+        cut = writer.cut(
+            capture.machines,
+            consistency=capture.consistency,
+            captured_at=capture.captured_at,
+            absent=capture.absent,
+        )
         undo.callback(cut.abandon)
         senders = _senders(cut, writer.tuning.buffers, read_bytes, conduct)
         pump(

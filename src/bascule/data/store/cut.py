@@ -129,7 +129,13 @@ class Cut:
     """
 
     def __init__(
-        self, owner: Owner, machines: Sequence[MachineSpec], consistency: str, captured_at: float
+        self,
+        owner: Owner,
+        machines: Sequence[MachineSpec],
+        consistency: str,
+        captured_at: float,
+        *,
+        is_complete: bool = True,
     ) -> None:
         self._owner = owner
         self.uploads = owner.uploads
@@ -144,7 +150,7 @@ class Cut:
         self._parts: tuple[PartEntry, ...] = ()
         self._sealed_through: dict[str, int] = {}
         self._number = 0
-        self._complete = True
+        self._complete = is_complete
         self._stored_apart = False
         self._ended = False
         self._failure: BaseException | None = None

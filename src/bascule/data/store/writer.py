@@ -153,15 +153,25 @@ class GroupWriter:
                         yield DurableFrame(line.offset, line.plain, line.digest, frame)
 
     def cut(
-        self, machines: Sequence[MachineSpec], *, consistency: str = "crash", captured_at: float | None = None
+        self,
+        machines: Sequence[MachineSpec],
+        *,
+        consistency: str = "crash",
+        captured_at: float | None = None,
+        absent: Sequence[str] = (),
     ) -> Cut:
-        """Begin a point of these machines; one cut at a time."""
+        """Begin a point of these machines; one cut at a time.
+
+        Machines that are ``absent`` stay what they were at the newest point, and the point says
+        that it is not complete.
+        """
         if self._fenced:
             raise Fenced(f"group {self.group} was taken over", cure="begin a new session")
         if self._cut is not None:
             raise Refused("a cut of this session is open", cure="publish or abandon it first")
         at = self._clock.now() if captured_at is None else captured_at
-        self._cut = Cut(self, machines, consistency, at)
+        kept = [self._machines[machine] for machine in absent if machine in self._machines]
+        self._cut = Cut(self, [*machines, *kept], consistency, at, is_complete=not absent)
         return self._cut
 
     def collect(self, number: int, expected: Sequence[str], *, consistency: str = "crash") -> Cut:

@@ -1,4 +1,4 @@
-"""``bascule replicate``: a running machine becomes points, for as long as it lives."""
+"""``bascule replicate``: running machines become points, for as long as they live."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bascule.model.errors import Cancelled, Unavailable
+from bascule.model.errors import Cancelled, Refused, Unavailable
 
 from .printing.documents import point_document
 from .printing.screen import Screen
@@ -23,16 +23,20 @@ if TYPE_CHECKING:
     from bascule.data.pipeline.flow.conduct import Conduct
     from bascule.data.pipeline.flow.crew import Cancel
     from bascule.data.pipeline.flow.throttle import Throttle
+    from bascule.replication.members import Member
     from bascule.replication.replicator import Cycled
 
 Qmp = Annotated[
-    Path,
+    list[Path],
     typer.Argument(
-        metavar="QMP", help="The machine's QMP socket: -qmp unix:PATH,server=on,wait=off.", show_default=False
+        metavar="QMP...",
+        help="The machine's QMP socket: -qmp unix:PATH,server=on,wait=off. Several make one group.",
+        show_default=False,
     ),
 ]
 Group = Annotated[
-    str, typer.Option("--group", metavar="GROUP", help="The replication group. [the socket's name]")
+    str,
+    typer.Option("--group", metavar="GROUP", help="The replication group. [the socket's name, if it is one]"),
 ]
 Every = Annotated[str, typer.Option("--every", metavar="TIME", help="How often a point is made: 1s, 5m.")]
 Points = Annotated[int, typer.Option("--points", metavar="N", min=0, help="End after so many; 0: never.")]
@@ -61,12 +65,15 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
     passphrase_file: PassphrasePath = None,
     is_json: Json = False,
 ) -> None:
-    """Replicate a running QEMU machine: a point at once, then one after another of what changed.
+    """Replicate running QEMU machines: a point at once, then one after another of what changed.
 
-    Nothing is installed in the machine. All its disks are frozen at one instant for each point, and it
+    Nothing is installed in a machine. All its disks are frozen at one instant for each point, and it
     writes on meanwhile. QEMU itself records what changes: whoever starts this again, after a kill or a
     reboot of the machine, sends what changed since the newest point; where that is not known any more,
     disks are compared with the store and what differs is sent.
+
+    Several machines are one group: a point is all of them at one instant. One that is away stays in it
+    what it was, and the point says that it is not complete.
 
     A store or a machine that does not answer is tried again after 1, 2, 4, 8 and 10 minutes, then every 30.
 
@@ -74,13 +81,14 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
     Examples:
       bascule replicate /run/vm/web.qmp /srv/points --group web
       bascule replicate /run/vm/web.qmp s3://backup/points --every 1m --limit 20M
+      bascule replicate /run/vm/web.qmp /run/vm/db.qmp /srv/points --group shop
     """
     from bascule.data.pipeline.flow.crew import Cancel
     from bascule.replication.replicator import Names, Replicator, World
     from bascule.replication.rhythm import Rhythm, keep_on
 
     tools, screen = tools_of(context), Screen(is_json=is_json)
-    name = group or qmp.stem
+    name, members = _members(tools, qmp, group, folder)
     stop, cancel = threading.Event(), Cancel()
 
     def ask() -> None:
@@ -88,12 +96,11 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
         cancel.request()
         screen.note("Stopping in order; once more stops at once.")
 
-    room = folder or qmp.with_name(f"{qmp.name}.bascule")
     with opened(tools, store, KeyOptions(key_file, passphrase_file)) as (vault, _), on_stop(ask):
         world = World(
             vault, tools.clock, tools.open_source, _conduct(tools, cancel, throttle_of(tools.clock, limit))
         )
-        replicator = Replicator(world, lambda: tools.open_machine(qmp, room), Names(name, name, tools.who))
+        replicator = Replicator(world, members, Names(name, tools.who))
         rhythm = Rhythm(seconds_from(every), points or None)
         try:
             keep_on(replicator.cycle, rhythm, tools.clock, _Teller(screen), stop.wait)
@@ -103,6 +110,24 @@ def replicate(  # noqa: PLR0913 - one argument for each option of the command
             )
         finally:
             replicator.close()
+
+
+def _members(tools: Tools, qmp: list[Path], group: str, folder: Path | None) -> tuple[str, list[Member]]:
+    """Return the group's name and its machines: one alone is called as that, several as their sockets."""
+    from bascule.replication.members import Member
+
+    if len(qmp) > 1 and not group:
+        raise Refused("several machines make one group, which needs a name", cure="name it with --group")
+
+    def member(socket: Path) -> Member:
+        room = folder or socket.with_name(f"{socket.name}.bascule")
+        room = room / socket.stem if folder and len(qmp) > 1 else room
+        return Member(
+            socket.stem if len(qmp) > 1 else group or socket.stem, lambda: tools.open_machine(socket, room)
+        )
+
+    members = [member(socket) for socket in qmp]
+    return group or members[0].id, members
 
 
 def _conduct(tools: Tools, cancel: Cancel, throttle: Throttle | None) -> Callable[[], Conduct]:
@@ -122,13 +147,16 @@ class _Teller:
 
     def cycled(self, done: Cycled) -> None:
         copied = done.copied
-        compared = f", after comparing {', '.join(done.compared)}" if done.compared else ""
+        disks = [disk.disk if len(copied.point.machines) == 1 else "/".join(disk) for disk in done.compared]
+        compared = f", after comparing {', '.join(disks)}" if disks else ""
         fields = {
             "point": point_document(copied.point),
             "read_bytes": copied.read_bytes,
             "sent_bytes": copied.sent_bytes,
             "stored_bytes": copied.stored_bytes,
-            "compared": list(done.compared),
+            "compared": disks,
+            "absent": {machine: str(error) for machine, error in done.absent.items()},
+            "held_seconds": round(done.held_seconds, 4),
             "seconds": round(done.seconds, 3),
             "rpo_seconds": round(done.point_age_seconds, 3),
         }
@@ -136,7 +164,8 @@ class _Teller:
             f"Point {copied.point.group}/{copied.point.number}: changed {bytes_text(copied.read_bytes)},"
             f" stored {bytes_text(copied.stored_bytes)} in {seconds_text(done.seconds)}{compared}."
         )
-        self._screen.event("point", fields, [sentence])
+        away = [f"Without {machine}: {error}." for machine, error in done.absent.items()]
+        self._screen.event("point", fields, [sentence, *away])
 
     def failed(self, error: Unavailable, retry_seconds: float) -> None:
         fields = {"message": error.message, "cure": error.cure, "retry_seconds": retry_seconds}

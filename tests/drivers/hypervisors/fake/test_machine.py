@@ -23,6 +23,9 @@ class Fake(Host):
     def open(self, words: str) -> DiskSource:
         return self.host.open(words)
 
+    def runs(self) -> bool:
+        return not self.host.is_held
+
     def must_be_clean(self) -> None:
         assert self.host.images == {}
         assert all(len(disk.records) == 1 for disk in self.host.disks.values())

@@ -57,6 +57,12 @@ class Qemu(Host):
     def open(self, words: str) -> DiskSource:
         return open_source(words)
 
+    def runs(self) -> bool:
+        status = self.owner.execute("query-status")["status"]
+        if status == "prelaunch":
+            self.owner.execute("cont")
+        return bool(status != "paused")
+
     def must_be_clean(self) -> None:
         nodes = self.owner.execute("query-named-block-nodes")
         assert [node["node-name"] for node in nodes if node["node-name"].startswith("bascule-")] == []

@@ -258,3 +258,4 @@ class FakeMachine:
 
     def close(self) -> None:
         """See RunningMachine."""
+        self._host.is_held = False
