@@ -15,6 +15,12 @@ COMMANDS = [
     *(("store", verb) for verb in ("init", "ls", "show", "lock", "verify", "sweep")),
     ("key",),
     *(("key", verb) for verb in ("create", "ls", "add", "remove")),
+    ("machine",),
+    *(
+        ("machine", verb)
+        for verb in ("list", "show", "networks", "define", "start", "stop", "kill", "remove")
+    ),
+    *(("machine", verb) for verb in ("console", "screenshot")),
     ("copy",),
     ("replicate",),
     ("restore",),
@@ -26,7 +32,7 @@ COMMANDS = [
 def test_every_command_has_help_that_teaches_by_example(desk, words: tuple[str, ...]) -> None:
     shown = desk.ok(*words, "--help").out
     assert shown.startswith("Usage: bascule")
-    if words not in ((), ("store",), ("key",)):
+    if words not in ((), ("store",), ("key",), ("machine",)):
         assert f"    bascule {' '.join(words)} " in shown.split("Example")[1]
         assert "--json" in shown
 
@@ -34,7 +40,7 @@ def test_every_command_has_help_that_teaches_by_example(desk, words: tuple[str, 
 def test_the_list_of_commands_is_complete() -> None:
     app = get_command(build())
     names = {(), *((name,) for name in app.commands)}
-    names |= {(noun, verb) for noun in ("store", "key") for verb in app.commands[noun].commands}
+    names |= {(noun, verb) for noun in ("store", "key", "machine") for verb in app.commands[noun].commands}
     assert names == set(COMMANDS)
 
 

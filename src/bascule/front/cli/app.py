@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import copy, key, replicate, restore, serve_point, store, upkeep
+from .machine.app import app as machine
 from .printing.screen import say
 
 _HELP = """Keep recovery points of disks, and get them back.
@@ -43,6 +44,7 @@ def build() -> typer.Typer:
     store.app.command()(upkeep.sweep)
     app.add_typer(store.app)
     app.add_typer(key.app)
+    app.add_typer(machine)
     app.command("copy")(copy.copy)
     app.command("replicate")(replicate.replicate)
     app.command("restore")(restore.restore)

@@ -152,7 +152,9 @@ class FakeHypervisor:
         if name not in self.running:
             return
         if "deaf" in self._temper(name):
-            raise Unavailable(f"{name} did not power off within {seconds:g} s", cure="cut its power")
+            raise Unavailable(
+                f"{name} did not power off within {seconds:g} s and runs on", cure="cut its power"
+            )
         self._power_off(name)
 
     def _power_off(self, name: str) -> None:

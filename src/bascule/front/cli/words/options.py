@@ -8,6 +8,8 @@ from typing import Annotated, cast
 import typer
 
 from bascule.front.cli.tools import Tools
+from bascule.model.errors import Refused
+from bascule.ports.hypervisors import Hypervisor
 
 Store = Annotated[
     str,
@@ -45,6 +47,21 @@ PassphrasePath = Annotated[
         help="A file whose first line is the passphrase. Or set BASCULE_PASSPHRASE, or be asked for it.",
         show_default=False,
     ),
+]
+
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="FOLDER",
+        help="The host of machines: a folder of QEMU machines. Or set BASCULE_HOST.",
+        show_default=False,
+    ),
+]
+
+MachineName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="As `bascule machine list` shows it.", show_default=False),
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -87,3 +104,12 @@ NoPin = Annotated[
 def tools_of(context: typer.Context) -> Tools:
     """Return the tools that the app was started with."""
     return cast(Tools, context.obj)
+
+
+def host_of(context: typer.Context, words: str) -> Hypervisor:
+    """Open the host that an option or the environment names."""
+    tools = tools_of(context)
+    named = words or tools.settings.get("BASCULE_HOST", "")
+    if not named:
+        raise Refused("which host is not said", cure="name it with --host FOLDER, or set BASCULE_HOST")
+    return tools.open_hypervisor(named)

@@ -1,0 +1,1 @@
+"""``bascule machine``: the machines of a host."""

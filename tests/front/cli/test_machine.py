@@ -1,0 +1,130 @@
+"""``bascule machine`` with the fake host, and with a folder where nothing runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bascule.apps.chance import SystemClock, SystemIds
+from bascule.apps.command_line import run
+from bascule.apps.tools import SystemTools
+from bascule.drivers.hypervisors.fake.host import FakeHypervisor
+from bascule.front.cli.machine.define import disk_from
+from bascule.model.errors import Refused
+from bascule.model.machines import DiskPlace, Hardware, MachineDefinition
+from bascule.ports.hypervisors import Hypervisor
+from tests.front.cli.conftest import Done
+
+
+class FakeTools(SystemTools):
+    def __init__(self) -> None:
+        super().__init__({"BASCULE_HOST": "fake"})
+        self.host = FakeHypervisor(SystemClock(), SystemIds(), ("lan", "test"))
+
+    def open_hypervisor(self, words: str) -> Hypervisor:
+        assert words == "fake"
+        return self.host
+
+
+class Site:
+    """Commands on a fake host with one image."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self.tools = FakeTools()
+        self.place = self.tools.host.new_disk("web", "disk0").words
+        self.tools.host.make("/vm/web.qcow2", bytes(4096))
+        self.capture = capture
+
+    def __call__(self, *words: str, code: int = 0) -> Done:
+        self.capture.readouterr()
+        assert run(["machine", *words], self.tools) == code
+        return Done(code, *self.capture.readouterr())
+
+    def define(self, *more: str) -> Done:
+        return self("define", "web", "--disk", "disk0=/vm/web.qcow2", "--nic", "lan", *more)
+
+
+@pytest.fixture
+def machine(capsys: pytest.CaptureFixture[str]) -> Site:
+    return Site(capsys)
+
+
+def test_a_machine_is_defined_started_stopped_and_removed(machine: Site) -> None:
+    assert machine("list").out.split() == ["NAME", "POWER", "CPUS", "MEMORY", "DISKS", "NETWORKS"]
+    shown = machine.define("--cpus", "2", "--memory", "2G").out
+    assert "2048 MiB" in shown
+    assert "/vm/web.qcow2 (qcow2)" in shown
+    assert machine("start", "web").out == "web is running.\n"
+    row = machine("list").out.splitlines()[1].split()
+    assert row == ["web", "running", "2", "2048", "MiB", "disk0", "lan"]
+    assert machine("console", "web").out == "guest: ready\n"
+    assert machine("stop", "web").out == "web is off.\n"
+    assert machine("remove", "web", "--disks").out == "Removed web.\nLeft /vm/web.qcow2.\n"
+    assert machine("list", "--json").document == {"machines": []}
+
+
+def test_what_show_prints_as_json_can_be_defined_again(machine: Site, tmp_path: Path) -> None:
+    machine.define()
+    found = machine("show", "web", "--json").document
+    assert found["power"] == "off"
+    definition = found["definition"]
+    definition["hardware"]["nics"].append({"id": "net1", "network": "test", "mac": "52:54:00:00:00:01"})
+    file = tmp_path / "web.json"
+    file.write_text(json.dumps(definition))
+    machine("define", "web", "--file", str(file))
+    assert machine("show", "web", "--json").document["definition"] == definition
+    assert "defines 'web', not 'other'" in machine("define", "other", "--file", str(file), code=2).err
+
+
+def test_a_guest_that_does_not_stop_is_said_to_run_on_and_can_be_killed(machine: Site) -> None:
+    machine.define("--kernel", "/boot/vmlinuz", "--append", "temper=deaf")
+    machine("start", "web")
+    assert "runs on" in machine("stop", "web", "--within", "1s", code=3).err
+    assert machine("kill", "web", "--json").document == {"name": "web", "power": "off"}
+
+
+def test_disks_that_the_host_made_places_for_are_removed_with_the_machine_if_asked(machine: Site) -> None:
+    machine.tools.host.make(machine.place, bytes(4096))
+    machine("define", "web", "--disk", f"disk1={machine.place}", code=2)
+    place = DiskPlace("disk1", machine.place)
+    machine.tools.host.define(MachineDefinition("web", Hardware(), (place,)))
+    gone = machine("remove", "web", "--disks", "--json").document
+    assert gone == {"removed": "web", "disks_removed": [machine.place], "disks_left": []}
+    assert machine.place not in machine.tools.host.images
+
+
+def test_a_screen_is_written_into_a_file(machine: Site, tmp_path: Path) -> None:
+    machine.define()
+    machine("start", "web")
+    file = tmp_path / "web.png"
+    machine("screenshot", "web", str(file))
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert "cannot write" in machine("screenshot", "web", str(tmp_path), code=2).err
+
+
+def test_networks_are_listed(machine: Site) -> None:
+    assert machine("networks").out == "lan\ntest\n"
+
+
+def test_who_names_no_host_or_no_machine_is_told_what_to_do(machine: Site, desk) -> None:
+    assert machine("start", "ghost", code=2).err.count("ghost") == 1
+    assert "BASCULE_HOST" in desk.run("machine", "list").err
+    assert desk.ok("machine", "list", "--host", desk.path("host"), "--json").document == {"machines": []}
+    assert desk.ok("machine", "networks", "--host", desk.path("host")).out == "isolated\nuser\n"
+    assert (
+        desk.run("machine", "show", "web", "--host", desk.path("host"), "--json").error["code"] == "missing"
+    )
+
+
+def test_places_of_disks_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert disk_from("a=web.qcow2") == DiskPlace("a", str(tmp_path / "web.qcow2"), "qcow2")
+    assert disk_from("a=/vm/x=y.img") == DiskPlace("a", "/vm/x=y.img", "raw")
+    assert disk_from("a=/vm/web.img?format=qcow2") == DiskPlace("a", "/vm/web.img", "qcow2")
+    served = "nbd+unix:///disk0?socket=/run/web.sock"
+    assert disk_from(f"a={served}") == DiskPlace("a", served, "raw")
+    for wrong in ("/vm/web.img", "disk0="):
+        with pytest.raises(Refused, match="is no disk"):
+            disk_from(wrong)
