@@ -254,9 +254,12 @@ def test_a_source_whose_server_died_is_unavailable(tmp_path: Path) -> None:
 
 
 OWNER = """
-import sys, threading
+import signal, sys, threading
 from pathlib import Path
 from bascule.drivers.disks.images import ImageSink
+
+# Who starts this in the background of a shell leaves the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def open_it():
     global sink  # its thread ends at once: a server must not end with a thread
