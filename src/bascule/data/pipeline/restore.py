@@ -7,13 +7,13 @@ neighbours with one call. Before the end the sink is in no state of the disk at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.cut import BLOCK
-from bascule.blocks.extents import Extent, split, subtract, total
+from bascule.blocks.extents import Extent, align, intersect, split, subtract, total
 from bascule.blocks.memory import aligned
 from bascule.data.store import Batch, DiskReader, Opener, Run
 from bascule.model.errors import Cancelled, Refused
@@ -39,16 +39,23 @@ class Restored:
     fetched_bytes: int = 0
 
 
-def restore(reader: DiskReader, sink: DiskSink, conduct: Conduct, journal: Journal | None = None) -> Restored:
+def restore(
+    reader: DiskReader,
+    sink: DiskSink,
+    conduct: Conduct,
+    journal: Journal | None = None,
+    within: Sequence[Extent] | None = None,
+) -> Restored:
     """Make ``sink`` hold, durably, what the disk held at the point, or raise.
 
     With a journal the next try leaves out what this one settled. The sink must then
-    still hold what was written to it, and not claim to be all zero.
+    still hold what was written to it, and not claim to be all zero. Outside whole blocks
+    ``within`` it is left as it is.
     """
     _check_size(reader, sink)
-    target = _Target(reader, sink, journal)
+    target = _Target(reader, sink, journal, within)
     workers = [_Worker(target, conduct) for _ in range(conduct.workers)]
-    batches = Shared(reader.batches())
+    batches = Shared(reader.batches(within))
     try:
         cleared = _clear(target, conduct)
         together("restore", [partial(worker.run, batches) for worker in workers], batches.stop)
@@ -72,9 +79,13 @@ def _check_size(reader: DiskReader, sink: DiskSink) -> None:
 class _Target:
     """The sink, and what of it is settled."""
 
-    def __init__(self, reader: DiskReader, sink: DiskSink, journal: Journal | None) -> None:
+    def __init__(
+        self, reader: DiskReader, sink: DiskSink, journal: Journal | None, within: Sequence[Extent] | None
+    ) -> None:
         self.reader = reader
         self.sink = sink
+        everything = (Extent(0, sink.size_bytes),)
+        self.within = everything if within is None else tuple(align(within, BLOCK, reader.size_bytes))
         self._journal = journal
         self.settled: Bitmap | None = None
         if journal is not None:
@@ -103,7 +114,7 @@ def _clear(target: _Target, conduct: Conduct) -> Restored:
     """Zero what the disk leaves out, and count what there is to write."""
     did, sink = Restored(), target.sink
     settled = target.settled.extents() if target.settled is not None else ()
-    for hole in split(subtract(_holes(target, conduct), settled), _ZERO_BYTES):
+    for hole in split(subtract(intersect(_holes(target, conduct), target.within), settled), _ZERO_BYTES):
         conduct.cancel.check()
         if not sink.is_zeroed:
             sink.zero(hole)
@@ -114,11 +125,13 @@ def _clear(target: _Target, conduct: Conduct) -> Restored:
 
 def _holes(target: _Target, conduct: Conduct) -> Iterator[Extent]:
     size = target.reader.size_bytes
+    data: list[Extent] = []
     for extent, holds_data in target.reader.extents():
         if holds_data:
-            conduct.meter.expect(extent.length)
+            data.append(extent)
         else:
             yield extent
+    conduct.meter.expect(total(intersect(data, target.within)))
     yield Extent(size, target.sink.size_bytes - size)
 
 

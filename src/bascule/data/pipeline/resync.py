@@ -142,7 +142,7 @@ class _Look:
 
     def _zero(self, hole: Extent) -> Iterator[Extent]:
         """The source is zero here: erase what the replica holds."""
-        for piece, digest in _pieces(self.replica, hole):
+        for piece, digest in pieces(self.replica, hole):
             if digest == HOLE:
                 yield piece
             else:
@@ -150,7 +150,7 @@ class _Look:
 
     def _compare(self, extent: Extent, shift: int) -> Iterator[Extent]:
         """``shift`` leads from the buffer to the disk."""
-        for piece, digest in _pieces(self.replica, extent):
+        for piece, digest in pieces(self.replica, extent):
             at = piece.offset - shift
             if digest == HOLE:
                 yield from self._beside_hole(piece, shift)
@@ -194,7 +194,7 @@ class _Look:
         return theirs
 
 
-def _pieces(replica: DiskReader, extent: Extent) -> Iterator[tuple[Extent, bytes | None]]:
+def pieces(replica: DiskReader, extent: Extent) -> Iterator[tuple[Extent, bytes | None]]:
     """Yield the replica's digests over ``extent``, in whole blocks although the disks may differ in size.
 
     The digest of a piece that one of the disks ends in is of another length, so it

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 
-from bascule.blocks.extents import Extent, merge
+from bascule.blocks.extents import Extent, align, merge, split
 from bascule.model.errors import Damaged, Missing
 
 from .access import Access, kind_of
@@ -23,7 +23,7 @@ from .pins import Lease, NoLease
 from .points import PointInfo
 
 _WINDOW_BLOCKS = 16384
-_BATCH_WINDOW_BLOCKS = 65536
+_BATCH_WINDOW = 65536 * BLOCK
 _BATCH_BYTES = 4 << 20
 _BATCH_GAP = 128 << 10
 _PAGE = 4096
@@ -110,8 +110,8 @@ class DiskReader:
         self._where = f"disk {key.disk} of machine {key.machine} at point {entry.group}/{entry.number}"
         self.key = key
         self.size_bytes = disk.size_bytes
-        self._blocks = -(-disk.size_bytes // BLOCK)
         self._stack = load_stack(access, key.machine, disk)
+        self._digest = access.sealer.digester()
         # No way back to the reader, so that its pages go when it does and not when garbage is collected.
         self._pages = PageCache(lambda frame, first: access.frame(frame, tag, first))
         self._indices: dict[str, list[bytes | None]] = {}
@@ -253,18 +253,24 @@ class DiskReader:
                 digests[number] = indices[place.source][place.frame].digest
         return digests
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield all data of the disk in batches of frames that lie together in one object.
+    def digest(self, data: bytes | memoryview) -> bytes:
+        """Return the keyed digest of bytes at hand, to be compared with those of ``digests``."""
+        return self._digest(data)
 
-        Batches come in the order of the disk's gigabytes, not of its bytes; memory is
-        bounded by a window of the disk.
+    def batches(self, within: Iterable[Extent] | None = None) -> Iterator[Batch]:
+        """Yield the disk's data, all or that ``within``, in batches of frames that lie together.
+
+        A batch is of one object. They come in the order of the disk's gigabytes, not of its bytes;
+        memory is bounded by a window of the disk. ``within`` is in disk order.
         """
-        for first in range(0, self._blocks, _BATCH_WINDOW_BLOCKS):
-            length = min(_BATCH_WINDOW_BLOCKS, self._blocks - first) * BLOCK
+        whole = (Extent(0, self.size_bytes),)
+        wanted = split(align(whole if within is None else within, BLOCK, self.size_bytes), _BATCH_WINDOW)
+        for _, pieces in groupby(wanted, key=lambda piece: piece.offset // _BATCH_WINDOW):
             by_source: dict[Source, list[Run]] = defaultdict(list)
-            for run in self.runs(first * BLOCK, length):
-                if run.frame is not None:
-                    by_source[run.frame.source].append(run)
+            for piece in pieces:
+                for run in self.runs(*piece):
+                    if run.frame is not None:
+                        by_source[run.frame.source].append(run)
             for source, runs in by_source.items():
                 runs.sort(key=_place)
                 yield from (Batch(self, source, part) for part in _near(runs))
