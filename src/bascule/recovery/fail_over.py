@@ -1,0 +1,153 @@
+"""Fail over: machines start on this host, straight from the store; the other side is fenced (R-FO-2, 6, 7).
+
+Order: the log of the source is fenced; then a point is chosen, so that nothing is published after it
+that somebody would miss; then the next generation of the group is begun, which one host only can
+do; then disks are served, machines defined and started. ``record`` says why a kill between any two of
+these harms nothing.
+
+The first point of the new generation is the chosen one, under its new owner. It notes where the changes that
+the machines make here are told, so that they can be replicated back at once and by what they wrote.
+"""
+
+from __future__ import annotations
+
+from bascule.data.store import DiskSpec, GroupWriter, MachineInfo, MachineSpec
+from bascule.model.errors import Exists, Missing, Refused
+from bascule.model.notes import MachineNote, to_text
+
+from .generations import abandon, begun_by, lineage, refuse_if_left
+from .record import Kind, Phase, Record, refuse_unless
+from .site import Shape, Site, members_at, serve, start, take_away
+
+_AHEAD = (Phase.FENCING, Phase.CHOSEN, Phase.STARTING)
+
+
+def fail_over(
+    site: Site, group: str, shape: Shape, number: int | None = None, *, hydrate: bool = True
+) -> Record:
+    """Start the machines of a group at a point, the newest if ``number`` is None; again, it goes on."""
+    with site.records.alone(group, Kind.FAILOVER):
+        record = _begun(site, group, number)
+        if record.phase is Phase.FENCING:
+            record = _chosen(site, record, shape, number)
+        if record.phase is Phase.CHOSEN:
+            record = _owned(site, record)
+        if record.phase is Phase.STARTING:
+            serve(site, record, hydrate=hydrate)
+            _publish(site, record)
+            start(site, record)
+            record = site.records.advance(record, Phase.RUNNING)
+        return record
+
+
+def _begun(site: Site, group: str, number: int | None) -> Record:
+    record = site.records.find(group, Kind.FAILOVER)
+    if record is None:
+        refuse_if_left(site.vault, group)
+        return site.records.save(Record(Kind.FAILOVER, group, site.ids.random(8).hex(), Phase.FENCING))
+    refuse_unless(
+        record, (*_AHEAD, Phase.RUNNING), "failover", "commit it or finish cancelling it, then ask again"
+    )
+    if number not in (None, record.number) and record.phase is not Phase.FENCING:
+        raise Refused(
+            f"{group} was failed over to point {record.number}", cure="cancel that, or change the point"
+        )
+    return record
+
+
+def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Record:
+    group = record.group
+    with site.vault.peek(group, number) as point:
+        members_at(
+            site, record, point.info, shape
+        )  # what this host cannot have is said before anything is done
+    site.say(f"fencing {group}: whoever wrote it can publish nothing more")
+    site.vault.begin(group, writer=_writer(site, record)).close()
+    with site.vault.peek(group, number) as point:
+        members = members_at(site, record, point.info, shape)
+        log = lineage(site.vault, group).next
+        return site.records.advance(record, Phase.CHOSEN, number=point.info.number, log=log, members=members)
+
+
+def _owned(site: Site, record: Record) -> Record:
+    """Begin the next generation, or find that an earlier try of ours did."""
+    try:
+        site.vault.branch((record.group, record.number), record.log, writer=_writer(site, record)).close()
+    except (Refused, Exists):
+        owner = begun_by(site.vault, record.log)
+        if not owner:
+            raise
+        if owner != _writer(site, record):
+            raise Refused(
+                f"{owner} has taken over {record.group} at the same time",
+                cure="look what runs there; cancel this failover to clear up here",
+            ) from None
+    return site.records.advance(record, Phase.STARTING)
+
+
+def _writer(site: Site, record: Record) -> str:
+    return f"failover {record.token} by {site.who.rpartition(' (')[0] or site.who}"
+
+
+def _publish(site: Site, record: Record) -> None:
+    """Publish the chosen point as the first of its new generation."""
+    try:
+        site.vault.peek(record.log).close()
+        return
+    except Missing:
+        pass
+    with site.vault.point(record.group, record.number, purpose="failover") as point:
+        specs = [_spec(record, machine) for machine in point.info.machines]
+        with _continuing(site, record) as writer:
+            writer.cut(
+                specs, consistency=point.info.consistency, captured_at=point.info.captured_at
+            ).publish()
+
+
+def _continuing(site: Site, record: Record) -> GroupWriter:
+    return site.vault.begin(record.log, writer=_writer(site, record))
+
+
+def _spec(record: Record, machine: MachineInfo) -> MachineSpec:
+    (definition,) = [m.definition for m in record.members if m.machine == machine.id]
+    written = {disk.id: f"{disk.words}&bitmap=written" for disk in definition.disks}
+    disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in machine.disks)
+    return MachineSpec(machine.id, machine.name, disks, to_text(MachineNote(definition, {}, written)))
+
+
+def commit(site: Site, group: str) -> Record:
+    """Let a failover stay; it cannot be cancelled any more (R-FO-3)."""
+    with site.records.alone(group, Kind.FAILOVER):
+        record = site.records.known(group, Kind.FAILOVER)
+        refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", "finish the failover first")
+        return site.records.advance(record, Phase.COMMITTED)
+
+
+def cancel(site: Site, group: str) -> None:
+    """Take a failover back, with all that its machines wrote here (R-FO-5)."""
+    with site.records.alone(group, Kind.FAILOVER):
+        record = site.records.find(group, Kind.FAILOVER)
+        if record is None:
+            return
+        refuse_unless(
+            record,
+            (*_AHEAD, Phase.RUNNING, Phase.CANCELLING),
+            "cancel",
+            "fail back to the other side instead",
+        )
+        if record.phase is Phase.STARTING or record.phase is Phase.RUNNING:
+            refuse_if_left(site.vault, record.log)
+        record = site.records.advance(record, Phase.CANCELLING)
+        take_away(site, record)
+        if record.log and begun_by(site.vault, record.log) == _writer(site, record):
+            abandon(site.vault, record.log, site.who)
+        site.records.remove(record)
+
+
+def change_point(site: Site, group: str, shape: Shape, number: int) -> Record:
+    """Start the machines of a failover that is not committed anew, from another point (R-RP-4)."""
+    record = site.records.known(group, Kind.FAILOVER)
+    refuse_unless(record, (*_AHEAD, Phase.RUNNING), "other point", "it is decided")
+    site.vault.peek(group, number).close()
+    cancel(site, group)
+    return fail_over(site, group, shape, number)

@@ -1,0 +1,84 @@
+"""Who a machine belongs to: the generations of a replication group.
+
+Each time its machines change sides, a group gets a new log: ``web``, ``web~2``, ``web~3`` and so on, each
+a branch of the one before from the point at which it was left. Whoever takes machines over first fences the
+log they are written to, so that whoever wrote it can publish nothing more, and then begins the next
+generation. A log is begun by creating its first entry if it is absent: of two who take over at one
+moment, one finds it there and gives up. So at any time one side at most owns the newest generation, and the
+store alone says which (R-FO-7). A failover that is cancelled abandons its generation: a fence in it says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bascule.data.store import Vault
+from bascule.model.errors import Missing, Refused
+
+_GENERATION = re.compile(r"(?P<group>.+?)~(?P<number>[1-9][0-9]*)")
+
+
+_ABANDONED = "abandoned by "
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A group and its generations, oldest first; the first bears the group's own name.
+
+    ``newest`` is the log to which the machines are written now. A later one was abandoned.
+    """
+
+    group: str
+    logs: tuple[str, ...]
+    newest: str
+
+    @property
+    def next(self) -> str:
+        """Return the name of a log that nobody began."""
+        return f"{self.group}~{_number(self.logs[-1]) + 1}"
+
+
+def lineage(vault: Vault, group: str) -> Lineage:
+    """Return the generations of a group, or of the group that ``group`` is a generation of."""
+    name = family(group)
+    logs = sorted((log for log in vault.groups() if family(log) == name), key=_number)
+    if not logs:
+        raise Missing(f"there is no group {name}", cure="its groups: " + ", ".join(vault.groups()))
+    return Lineage(name, tuple(logs), next(log for log in reversed(logs) if not _is_abandoned(vault, log)))
+
+
+def _is_abandoned(vault: Vault, log: str) -> bool:
+    head = vault.log(log).head()
+    return head is not None and _number(log) > 1 and head.entry.writer.startswith(_ABANDONED)
+
+
+def abandon(vault: Vault, log: str, who: str) -> None:
+    """End a generation whose machines are no more: the one before is the newest again."""
+    vault.begin(log, writer=f"{_ABANDONED}{who}").close()
+
+
+def family(log: str) -> str:
+    """Return the name of the group that a log is a generation of."""
+    found = _GENERATION.fullmatch(log)
+    return found["group"] if found else log
+
+
+def _number(log: str) -> int:
+    found = _GENERATION.fullmatch(log)
+    return int(found["number"]) if found else 1
+
+
+def begun_by(vault: Vault, log: str) -> str:
+    """Return who began a log, empty if nobody did."""
+    numbers = list(vault.log(log).numbers())
+    return vault.log(log).read(numbers[-1]).entry.writer if numbers else ""
+
+
+def refuse_if_left(vault: Vault, log: str) -> None:
+    """Refuse a log that its machines have left for a later generation."""
+    newest = lineage(vault, log).newest
+    if newest != log:
+        raise Refused(
+            f"the machines of {log} are written to {newest} by now", cure=f"name {newest} in place of {log}"
+        )

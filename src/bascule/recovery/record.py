@@ -1,0 +1,180 @@
+"""What a host does with machines that it takes over, written down before it is done.
+
+    FENCING      the source's log may be fenced; nothing is chosen yet
+    CHOSEN       the source is fenced; this point is the one, and this log will go on from it
+    STARTING     the log is ours, so no other host can take these machines over; they are being started
+    RUNNING      every machine was started; the failover can be committed or cancelled
+    COMMITTED    it stays
+    CANCELLING   everything is being taken away again, until the record itself goes
+
+Each phase is durable before the first act that belongs to it, and each act can be done twice. So whatever
+the moment of a crash, the same verb again completes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from bascule.data.instant.local.folder import LocalFolder
+from bascule.model import machines
+from bascule.model.errors import Damaged, Missing, Refused
+from bascule.model.machines import MachineDefinition
+
+_FILE = "record"
+_FORMAT = 1
+
+
+class Phase(Enum):
+    """How far it got."""
+
+    FENCING = "fencing"
+    CHOSEN = "chosen"
+    STARTING = "starting"
+    RUNNING = "running"
+    COMMITTED = "committed"
+    CANCELLING = "cancelling"
+
+
+class Kind(Enum):
+    """Why machines are started here."""
+
+    FAILOVER = "failover"
+    TEST = "test failover"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A machine of the group: its name in the store, and what it is on this host."""
+
+    machine: str
+    definition: MachineDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One failover. ``token`` tells a log that this record began from one that somebody else did."""
+
+    kind: Kind
+    group: str
+    token: str
+    phase: Phase
+    number: int = 0
+    log: str = ""
+    members: tuple[Member, ...] = ()
+
+
+class Records:
+    """The records of a host, one folder for each group and kind, with room for what the machines write."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, group: str, kind: Kind) -> Path:
+        """Return the folder of a record."""
+        return self._root / group / kind.name.lower()
+
+    def served(self, record: Record, machine: str) -> Path:
+        """Return the folder that a machine's disks are served from."""
+        return self.folder(record.group, record.kind) / machine
+
+    def find(self, group: str, kind: Kind) -> Record | None:
+        """Return a record, durable as it is, or None."""
+        path = self.folder(group, kind)
+        if not (path / _FILE).exists():
+            return None
+        with closing(LocalFolder(path)) as folder:
+            # Whoever wrote it may have died before this, and the next act counts on it.
+            folder.sync()
+        return _read(path / _FILE)
+
+    def known(self, group: str, kind: Kind) -> Record:
+        """Return a record, or raise Missing."""
+        found = self.find(group, kind)
+        if found is None:
+            raise Missing(f"there is no {kind.value} of {group} on this host")
+        return found
+
+    def groups(self) -> list[str]:
+        """Return the groups that have a record of any kind."""
+        if not self._root.exists():
+            return []
+        return sorted(p.name for p in self._root.iterdir() if any(self.find(p.name, kind) for kind in Kind))
+
+    def save(self, record: Record) -> Record:
+        """Write a record down, durable on return and never half."""
+        with closing(LocalFolder(self.folder(record.group, record.kind))) as folder:
+            file = folder.open(f"{_FILE}.new")
+            file.resize(0)
+            file.write(0, json.dumps(_fields(record), indent=1).encode())
+            file.sync()
+            file.close()
+            folder.replace(f"{_FILE}.new", _FILE)
+            folder.sync()
+        return record
+
+    def advance(self, record: Record, phase: Phase, **changes: Any) -> Record:
+        """Write down that a record is in a later phase."""
+        return self.save(replace(record, phase=phase, **changes))
+
+    def remove(self, record: Record) -> None:
+        """Forget a record, after all that it speaks of is gone."""
+        with closing(LocalFolder(self.folder(record.group, record.kind))) as folder:
+            folder.remove(_FILE)
+            folder.sync()
+
+    def alone(self, group: str, kind: Kind) -> closing[LocalFolder]:
+        """Return a context in which nobody else on this host works on a record."""
+        folder = LocalFolder(self.folder(group, kind))
+        try:
+            folder.lock()
+        except BaseException:
+            folder.close()
+            raise
+        return closing(folder)
+
+
+def refuse_unless(record: Record, phases: tuple[Phase, ...], verb: str, cure: str) -> None:
+    """Refuse what the phase of a record does not allow."""
+    if record.phase not in phases:
+        raise Refused(
+            f"the {record.kind.value} of {record.group} is {record.phase.value}: no {verb} now", cure=cure
+        )
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    members = [
+        {"machine": member.machine, "definition": json.loads(machines.written(member.definition))}
+        for member in record.members
+    ]
+    plain = asdict(replace(record, members=()))
+    return plain | {
+        "format": _FORMAT,
+        "kind": record.kind.name,
+        "phase": record.phase.value,
+        "members": members,
+    }
+
+
+def _read(path: Path) -> Record:
+    try:
+        fields = json.loads(path.read_bytes())
+        if fields.pop("format") != _FORMAT:
+            raise Refused(f"{path} is of another format", cure="use the Bascule that wrote it")
+        fields["kind"], fields["phase"] = Kind[fields["kind"]], Phase(fields["phase"])
+        members = tuple(
+            Member(member["machine"], machines.read(json.dumps(member["definition"])))
+            for member in fields.pop("members")
+        )
+        return Record(**fields, members=members)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} cannot be read: {error!r}") from error
+
+
+Say = Callable[[str], None]
+"""Is told each step as it begins."""

@@ -1,0 +1,120 @@
+"""What a host needs to take machines over, and what they are to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bascule.data.store import MachineInfo, PointInfo, Vault
+from bascule.model.errors import Refused
+from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, check
+from bascule.model.notes import from_text
+from bascule.ports.chance import Ids
+from bascule.ports.hypervisors import Hypervisor
+from bascule.ports.serving import Served, Serving
+
+from .record import Member, Record, Records, Say
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A host of the recovery side, and the store it recovers from."""
+
+    vault: Vault
+    hypervisor: Hypervisor
+    serving: Serving
+    records: Records
+    ids: Ids
+    who: str
+    say: Say
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What recovered machines are to be (R-FO-4); what is left out is as it was at the point.
+
+    ``networks`` says for networks of the other side which of this host to plug a card into, and ``""`` is a
+    cable that hangs loose. ``suffix`` is added to names.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
+    cpus: int = 0
+    memory_mib: int = 0
+    networks: Mapping[str, str] = field(default_factory=dict)
+    network: str | None = None
+
+    def of(self, machine: MachineInfo) -> MachineDefinition:
+        """Return what a machine of a point is to be, without its disks."""
+        found = from_text(machine.definition).machine
+        known = found.hardware if found else Hardware()
+        hardware = replace(
+            known,
+            cpus=self.cpus or known.cpus,
+            memory_mib=self.memory_mib or known.memory_mib,
+            nics=tuple(replace(nic, network=self._network(nic)) for nic in known.nics),
+        )
+        name = self.names.get(machine.id) or (found.name if found else machine.name)
+        return MachineDefinition(f"{name}{self.suffix}", hardware, ())
+
+    def _network(self, nic: Nic) -> str:
+        if self.network is not None:
+            return self.network
+        return self.networks.get(nic.network, nic.network)
+
+
+def members_at(site: Site, record: Record, point: PointInfo, shape: Shape) -> tuple[Member, ...]:
+    """Return what the machines of a point are to be on this host, or refuse what it cannot have."""
+    members = tuple(Member(found.id, _placed(site, record, found, shape)) for found in point.machines)
+    names = [member.definition.name for member in members]
+    if taken := sorted(set(names) & set(site.hypervisor.machines())):
+        raise Refused(
+            f"this host has a machine called {taken[0]} already",
+            cure=f"give the recovered one another name: --name {taken[0]}=OTHER",
+        )
+    if len(set(names)) != len(names):
+        raise Refused(f"two machines cannot both be called {names[0]}", cure="name them with --name")
+    networks = set(site.hypervisor.networks())
+    for member in members:
+        for nic in member.definition.hardware.nics:
+            if nic.network and nic.network not in networks:
+                raise Refused(
+                    f"{member.definition.name} is plugged into {nic.network}, which this host does not have",
+                    cure=f"map it: --network {nic.network}=ONE of {', '.join(sorted(networks)) or 'none'}",
+                )
+    return members
+
+
+def _placed(site: Site, record: Record, machine: MachineInfo, shape: Shape) -> MachineDefinition:
+    folder = site.records.served(record, machine.id)
+    disks = tuple(DiskPlace(d.id, site.serving.words(folder, d.id), "raw") for d in machine.disks)
+    return check(replace(shape.of(machine), disks=disks))
+
+
+def serve(site: Site, record: Record, *, hydrate: bool) -> None:
+    """See that the disks of every machine of a record are served."""
+    for member in record.members:
+        folder = site.records.served(record, member.machine)
+        if not site.serving.is_up(folder):
+            site.say(f"serving the disks of {member.definition.name} from {record.group}/{record.number}")
+        site.serving.start(Served(folder, record.group, record.number, member.machine, hydrate))
+
+
+def start(site: Site, record: Record) -> None:
+    """See that every machine of a record is defined and was started."""
+    for member in record.members:
+        site.hypervisor.define(member.definition)
+        site.say(f"starting {member.definition.name}")
+        site.hypervisor.start(member.definition.name)
+
+
+def take_away(site: Site, record: Record) -> None:
+    """See that nothing is left of the machines of a record: no power, no definition, no disk."""
+    known = set(site.hypervisor.machines())
+    for member in record.members:
+        name = member.definition.name
+        if name in known:
+            site.say(f"removing {name}")
+            site.hypervisor.cut_power(name)
+            site.hypervisor.forget(name)
+        site.serving.throw_away(site.records.served(record, member.machine))

@@ -1,0 +1,72 @@
+"""Test failover beside the real thing: isolated, repeatable, and nothing is left of it (R-FO-1)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bascule.recovery.fail_over import fail_over
+from bascule.recovery.record import Kind, Phase
+from bascule.recovery.rehearsal import clean_up, rehearse
+from bascule.recovery.site import Shape
+from tests.recovery.worlds import GROUP, Died, World
+
+APART = Shape(suffix="-test", network="test")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_copies_run_cut_off_while_replication_goes_on(world: World) -> None:
+    head = next(world.vault.log(GROUP).numbers())
+    record = rehearse(world.site(), GROUP, APART)
+    assert world.running() == world.at(record.number, "-test")
+    assert world.host.definition("db-test").hardware.nics[0].network == "test"
+    assert next(world.vault.log(GROUP).numbers()) == head
+    assert world.vault.groups() == [GROUP]
+    world.publish()
+
+
+def test_clean_up_removes_all_of_it_and_keeps_the_notes(world: World) -> None:
+    record = rehearse(world.site(), GROUP, APART, world.numbers()[0])
+    cleaned = clean_up(world.site(), GROUP, "it booted", world.clock)
+    assert cleaned is not None
+    assert cleaned.number == record.number == world.numbers()[0]
+    assert clean_up(world.site(), GROUP, "", world.clock) is None
+    assert world.is_empty()
+    (line,) = (world.site().records.folder(GROUP, Kind.TEST) / "tests.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"at": world.clock.now(), "point": record.number, "notes": "it booted"}
+
+
+def test_a_test_and_a_failover_do_not_meet(world: World) -> None:
+    rehearse(world.site(), GROUP, APART)
+    fail_over(world.site(), GROUP, Shape())
+    assert set(world.running()) == {"db", "web", "db-test", "web-test"}
+    clean_up(world.site(), GROUP, "", world.clock)
+    assert set(world.running()) == {"db", "web"}
+
+
+def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path) -> None:
+    world = World(tmp_path / "count")
+    world.dies_at(-1)
+    rehearse(world.site(), GROUP, APART)
+    going = world.fate.steps
+    clean_up(world.site(), GROUP, "", world.clock)
+    back = world.fate.steps - going
+    assert min(going, back) > 10
+    for step in range(1, going + back + 1):
+        world = World(tmp_path / str(step))
+        world.dies_at(step)
+        with pytest.raises(Died):  # noqa: PT012 - which of the two it dies in depends on the step
+            rehearse(world.site(), GROUP, APART)
+            clean_up(world.site(), GROUP, "", world.clock)
+        world.lives()
+        if step <= going:
+            assert rehearse(world.site(), GROUP, APART).phase is Phase.RUNNING, f"step {step}"
+            assert world.running() == world.at(world.numbers()[-1], "-test"), f"step {step}"
+        clean_up(world.site(), GROUP, "", world.clock)
+        assert world.is_empty(), f"step {step}"
