@@ -11,7 +11,6 @@ from bascule.blocks.cut import BLOCK, FRAME
 from bascule.blocks.extents import Extent, total
 from bascule.data.pipeline import Cancel, copy
 from bascule.data.pipeline.renew import Renewed, level, renew
-from bascule.data.store.differences import changed_between
 from bascule.model.errors import Cancelled, Refused, Unavailable
 from tests.data.pipeline.worlds import (
     DISK,
@@ -130,7 +129,7 @@ def test_a_point_lies_in_the_history_of_a_branch() -> None:
         )
     held = Held(changed(BASE, {5: 70, 9: 72}))  # the old primary went on after the booted point
     with world.vault.point(GROUP, booted) as old, world.vault.point("shop~2") as new:
-        assert list(changed_between(old.disk(DISK), new.disk(DISK))) == [Extent(6 * BLOCK, BLOCK)]
+        assert list(new.disk(DISK).changed_since(old.disk(DISK))) == [Extent(6 * BLOCK, BLOCK)]
         level(old.disk(DISK), held, world.conduct())
         renew(old.disk(DISK), new.disk(DISK), held, world.conduct())
     assert held.durable == changed(BASE, there)

@@ -18,7 +18,6 @@ from typing import Protocol
 from bascule.blocks.cut import BLOCK, FRAME_LIMIT
 from bascule.blocks.extents import Extent, merge, split, total
 from bascule.data.store import DiskReader
-from bascule.data.store.differences import changed_between
 from bascule.model.errors import Refused
 from bascule.ports.disks import DiskSink, DiskSource
 
@@ -52,7 +51,7 @@ def renew(base: DiskReader, wanted: DiskReader, replica: Replica, conduct: Condu
     the same base and the same or a later point.
     """
     _check_size(wanted, replica)
-    restored = restore(wanted, replica, conduct, within=list(changed_between(base, wanted)))
+    restored = restore(wanted, replica, conduct, within=list(wanted.changed_since(base)))
     return Renewed(0, restored.written_bytes, restored.zeroed_bytes, restored.fetched_bytes)
 
 

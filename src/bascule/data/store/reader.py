@@ -16,7 +16,7 @@ from .format.container import FrameRef, IndexedFrame, Source, open_frame
 from .format.entries import DiskEntry, Entry
 from .format.layers import UNREADABLE, PageCache, Pages, TolerantPages, visible
 from .format.opener import Opener, Sealed
-from .format.runs import BLOCK, Run
+from .format.runs import BLOCK, Run, differing
 from .format.sealing import tag_of
 from .lane import DiskKey
 from .pins import Lease, NoLease
@@ -153,6 +153,16 @@ class DiskReader:
             stop = min(stop * BLOCK, end)
             yield Extent(at, stop - at), data
             at = stop
+
+    def changed_since(self, before: DiskReader) -> Iterator[Extent]:
+        """Yield what this disk does not share with an earlier point of its history; told by the maps alone.
+
+        What was written anew with equal bytes counts as changed.
+        """
+        return merge(
+            Extent(first * BLOCK, min(end * BLOCK, self.size_bytes) - first * BLOCK)
+            for first, end in differing(before.runs(), self.runs())
+        )
 
     def frame(self, run: Run) -> tuple[int, memoryview]:
         """Return disk offset and plain bytes of the whole frame that ``run`` lies in."""

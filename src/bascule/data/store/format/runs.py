@@ -77,6 +77,30 @@ def _before(run: Run, upper: Run | None, result: list[Run]) -> Run | None:
     return run.clip(upper.end, run.end) if upper.end < run.end else None
 
 
+def differing(older: Iterable[Run], newer: Iterable[Run]) -> Iterator[tuple[int, int]]:
+    """Yield blocks, from and up to, that ``newer`` does not have out of the same place of the same frame.
+
+    Behind the end of ``older`` everything differs.
+    """
+    before = iter(older)
+    old: Run | None = next(before, None)
+    for new in newer:
+        at = new.block
+        while at < new.end:
+            while old is not None and old.end <= at:
+                old = next(before, None)
+            end = new.end if old is None else min(old.end, new.end)
+            if old is None or not _is_same(old.clip(at, end), new.clip(at, end)):
+                yield at, end
+            at = end
+
+
+def _is_same(old: Run, new: Run) -> bool:
+    if old.frame is None or new.frame is None:
+        return old.frame is new.frame
+    return (old.frame, old.skip) == (new.frame, new.skip)
+
+
 class Page:
     """A run list packed in columns; about 30 bytes a run in memory, searched by bisection."""
 
