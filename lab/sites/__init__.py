@@ -1,0 +1,7 @@
+"""Two sites on this machine: hosts with networks of their own, a WAN between them, and power that fails."""
+
+from __future__ import annotations
+
+from .topology import Host, Site, Sites
+
+__all__ = ["Host", "Site", "Sites"]
