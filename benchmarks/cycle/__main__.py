@@ -63,6 +63,7 @@ class _Watched:
     def __init__(self, machine: RunningMachine) -> None:
         self._machine = machine
         self.settle, self.prepare, self.close = machine.settle, machine.prepare, machine.close
+        self.recorded = machine.recorded
         self.spent_s = 0.0
 
     @property

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import pytest
 
 from bascule.ports.disks import DiskSource
-from bascule.ports.machines import Frozen, RunningMachine
+from bascule.ports.machines import Frozen, Recorded, RunningMachine
 
 BLOCK = 65536
 SIZE = 64 * BLOCK
@@ -107,6 +107,22 @@ class MachineContract:
         third.keep()
         machine.close()
         host.must_be_clean()
+
+    def test_what_a_record_holds_is_told_without_freezing(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        unknown = {disk: Recorded(SIZE, None) for disk in ("disk0", "disk1")}
+        assert dict(machine.recorded({})) == unknown
+        first = machine.freeze({})
+        first.keep()
+        assert machine.recorded(first.tracking)["disk0"] == Recorded(SIZE, 0)
+        host.write("disk0", 3 * BLOCK - 1, b"xx")
+        assert machine.recorded(first.tracking) == {
+            "disk0": Recorded(SIZE, 2 * BLOCK),
+            "disk1": Recorded(SIZE, 0),
+        }
+        assert dict(machine.recorded({"disk0": "bascule-of-another-time"})) == unknown
+        machine.close()
 
     def test_what_was_dropped_counts_again(self, host: Host) -> None:
         machine = host.adopt()

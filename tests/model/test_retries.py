@@ -1,16 +1,22 @@
 from __future__ import annotations
 
-import pytest
-
-from bascule.model.retries import seconds_until_retry
+from bascule.model.retries import next_try
 
 
-def test_the_first_retries_follow_the_ladder_and_later_ones_come_every_half_hour() -> None:
-    """R-R-3."""
-    waits = [seconds_until_retry(failures) / 60 for failures in range(1, 9)]
-    assert waits == [1, 2, 4, 8, 10, 30, 30, 30]
+def test_tries_are_counted_from_the_beginning_of_the_first_one() -> None:
+    """R-R-3: after 1, 2, 4, 8 and 10 minutes, then every 30."""
+    first, now, tries = 1000.0, 1000.0, []
+    for _ in range(8):
+        now = next_try(first, now)
+        tries.append((now - first) / 60)
+    assert tries == [1, 2, 4, 8, 10, 40, 70, 100]
 
 
-def test_nothing_is_retried_that_did_not_fail() -> None:
-    with pytest.raises(ValueError, match="nothing failed"):
-        seconds_until_retry(0)
+def test_a_try_that_took_long_is_followed_by_the_next_rung_and_none_is_made_up_for() -> None:
+    assert next_try(0, 200) == 240
+    assert next_try(0, 600) == 2400
+    assert next_try(0, 2400 + 1) == 2400 + 1800
+
+
+def test_a_clock_that_was_set_back_does_not_keep_anybody_waiting() -> None:
+    assert next_try(5000, 0) == 5060

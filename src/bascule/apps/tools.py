@@ -6,7 +6,9 @@ import getpass
 import os
 import socket
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bascule.front.cli.tools import Existing
 from bascule.ports.disks import DiskSink, DiskSource
@@ -15,6 +17,9 @@ from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 
 from .chance import SystemClock, SystemIds
+
+if TYPE_CHECKING:
+    from bascule.drivers.hypervisors.fake.park import FakePark
 
 
 class SystemTools:
@@ -56,6 +61,8 @@ class SystemTools:
 
     def open_source(self, words: str) -> DiskSource:
         """Open a disk to read."""
+        if words.startswith("fake:"):
+            return self._park.open(words)
         from bascule.drivers.disks.factory import open_source
 
         return open_source(words)
@@ -71,6 +78,21 @@ class SystemTools:
         from bascule.drivers.hypervisors.factory import open_hypervisor
 
         return open_hypervisor(words, self.clock, self.ids, self.settings)
+
+    def adopt(self, words: str, folder: Path) -> RunningMachine:
+        """Adopt the running machine that words name: a QMP socket, HOST#NAME, or a fake one."""
+        if words.startswith("fake:"):
+            return self._park.adopt(words)
+        host, is_named, name = words.partition("#")
+        if is_named:
+            return self.open_hypervisor(host).adopt(name)
+        return self.open_machine(Path(words), folder)
+
+    @cached_property
+    def _park(self) -> FakePark:
+        from bascule.drivers.hypervisors.fake.park import FakePark
+
+        return FakePark(self.clock, self.ids)
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write."""

@@ -66,6 +66,12 @@ class Unavailable(BasculeError):
     exit_code = 3
 
 
+class Off(Unavailable):
+    """The machine does not run, which is nobody's mistake."""
+
+    code = "machine-off"
+
+
 class Damaged(BasculeError):
     """Bytes are not what was written. Stop, and keep the evidence."""
 

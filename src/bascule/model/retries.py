@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-_LADDER_MINUTES = (1, 2, 4, 8, 10)
-_THEN_MINUTES = 30
+_LADDER_SECONDS = (60.0, 120.0, 240.0, 480.0, 600.0)
+_THEN_SECONDS = 1800.0
 
 
-def seconds_until_retry(failures: int) -> float:
-    """Return how long to wait after so many failures in a row; there is no last one."""
-    if failures < 1:
-        raise ValueError("nothing failed, so there is nothing to try again")
-    if failures <= len(_LADDER_MINUTES):
-        return _LADDER_MINUTES[failures - 1] * 60.0
-    return _THEN_MINUTES * 60.0
+def next_try(first: float, now: float) -> float:
+    """Return when to try again, of attempts that have failed since the first one began.
+
+    That is 1, 2, 4, 8 and 10 minutes after the beginning of the first attempt, then every 30 minutes. What
+    an attempt that took long has missed is not made up for.
+    """
+    passed = max(0.0, now - first)
+    for rung in _LADDER_SECONDS:
+        if passed < rung:
+            return first + rung
+    last = _LADDER_SECONDS[-1]
+    return first + last + ((passed - last) // _THEN_SECONDS + 1) * _THEN_SECONDS

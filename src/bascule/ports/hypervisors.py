@@ -55,7 +55,7 @@ class Hypervisor(Protocol):
         """End a machine at once, and return when it is off. Its disks are as they are."""
 
     def adopt(self, name: str) -> RunningMachine:
-        """Connect to a running machine to replicate it. Unavailable if it is off."""
+        """Connect to a running machine to replicate it. Off if it does not run."""
 
     def new_disk(self, name: str, disk: str) -> DiskPlace:
         """Return a place for a disk, where nothing is yet, beside those of a machine, defined or not.

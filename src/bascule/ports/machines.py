@@ -31,6 +31,14 @@ class FrozenDisk:
     is_delta: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A disk, and how much of it a record says has changed; None where nothing is recorded."""
+
+    size_bytes: int
+    changed_bytes: int | None
+
+
 class Frozen(Protocol):
     """All disks of a machine at one instant, held by the hypervisor beside the running machine.
 
@@ -87,7 +95,7 @@ class RunningMachine(Protocol):
     """A machine of a hypervisor. Use from one thread.
 
     Raises Unavailable when the hypervisor does not answer, Refused with a cure when the machine
-    is not fit to be frozen.
+    is not fit to be frozen. Adopting one that does not run raises Off.
     """
 
     @property
@@ -108,6 +116,12 @@ class RunningMachine(Protocol):
 
     def prepare(self, since: Tracking) -> Freezing:
         """Make all disks ready to be frozen together with those of other machines; see ``freeze``."""
+
+    def recorded(self, since: Tracking) -> Mapping[str, Recorded]:
+        """Return for each disk there is how much the record of ``since`` holds, and freeze nothing.
+
+        A write that the guest was told of is in it. Costs one question to the hypervisor.
+        """
 
     def close(self) -> None:
         """Disconnect, and leave the machine as it is; safe to call twice."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from bascule.data.store import DiskKey
 from bascule.model.errors import BasculeError, Unavailable
 from bascule.ports.chance import Clock
-from bascule.ports.machines import RunningMachine, Tracking
+from bascule.ports.machines import Recorded, RunningMachine, Tracking
 
 from .instants import Instant, Ready, Stumbled, freeze
 
@@ -115,6 +116,18 @@ class Members:
                 each.settle(known.get(each.id, {}))
         if not self.here:
             raise self._reason()
+
+    def recorded(self) -> Mapping[DiskKey, Recorded] | None:
+        """Return what the records of all disks hold; None if a machine does not say, which is lost then."""
+        found: dict[DiskKey, Recorded] = {}
+        for each in self.here.values():
+            try:
+                disks = each.machine.recorded(each.since) if each.machine else {}
+            except BasculeError as error:
+                each.lose(error)
+                return None
+            found |= {DiskKey(each.id, disk): told for disk, told in disks.items()}
+        return found
 
     def freeze(self) -> Instant:
         """Freeze all that are there at one instant; who cannot be frozen is lost, and the others go on."""

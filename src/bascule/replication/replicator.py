@@ -26,11 +26,11 @@ import structlog
 from bascule.data.pipeline.copy import Capture, Copied, copy
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.pipeline.resync import resync
-from bascule.data.store import DiskKey, DiskSpec, GroupWriter, MachineSpec, Tuning, Vault
+from bascule.data.store import Claim, DiskKey, DiskSpec, GroupWriter, MachineSpec, Tuning, Vault
 from bascule.model.errors import BasculeError, Missing, Refused
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
-from bascule.ports.machines import Frozen, Tracking
+from bascule.ports.machines import Frozen, Recorded, Tracking
 
 from .instants import Instant
 from .members import Member, Members
@@ -49,6 +49,19 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What whoever runs a replicator decides about its cycles; as it stands, all is allowed.
+
+    ``claim`` sees whom a session would fence, ``may_compare`` which disks would be compared whole with the
+    store: both raise if that is not to be. ``believes`` says whether what the machine recorded is good.
+    """
+
+    claim: Claim | None = None
+    may_compare: Callable[[Sequence[DiskKey]], None] = lambda _disks: None
+    believes: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """What a replicator needs of the rest of the house."""
 
@@ -56,6 +69,7 @@ class World:
     clock: Clock
     open_source: Callable[[str], DiskSource]
     conduct: Callable[[], Conduct]
+    rules: Rules = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +120,28 @@ class Replicator:
         age = clock.now() - instant.captured_at
         return Cycled(copied, compared, clock.monotonic() - begun, age, absent, instant.held_seconds)
 
+    @property
+    def session(self) -> str:
+        """Return the id of the session in the group's log that is open, empty if none is."""
+        return self._writer.session if self._writer else ""
+
+    def recorded(self) -> Mapping[DiskKey, Recorded] | None:
+        """Return what the record of each disk holds since the newest point; None if that is not known of all.
+
+        Nothing is frozen for it: all that a machine was told is written was recorded before.
+        """
+        if self._writer is None or self._members.absent:
+            return None
+        return self._members.recorded()
+
     def _newest(self) -> Mapping[str, Tracking]:
         """Take the group over if it is not ours yet; return from where its machines' next deltas count."""
         vault, names = self._world.vault, self._names
         if self._writer is None:
             tuning = Tuning.for_lanes(self._world.conduct().workers)
-            self._writer = vault.begin(names.group, writer=names.writer, tuning=tuning)
+            self._writer = vault.begin(
+                names.group, writer=names.writer, tuning=tuning, claim=self._world.rules.claim
+            )
         try:
             with vault.peek(names.group) as newest:
                 machines = {machine.id: _tracking_in(machine.definition) for machine in newest.info.machines}
@@ -122,7 +152,7 @@ class Replicator:
                 f"group {names.group} holds {', '.join(sorted(strangers))} too: a point is all its machines",
                 cure="name all of them, or choose another group",
             )
-        return machines
+        return machines if self._world.rules.believes() else {}
 
     def _send(self, instant: Instant, absent: tuple[str, ...]) -> tuple[Copied, tuple[DiskKey, ...]]:
         assert self._writer is not None, "a session begins before anything is frozen"
@@ -142,6 +172,7 @@ class Replicator:
             compared = tuple(key for key in unknown if writer.disk_size(key) is not None)
             if not compared:
                 return copy(writer, capture, world.conduct()), ()
+            world.rules.may_compare(compared)
             log.info("replication.compares", group=writer.group, disks=compared)
             return resync(world.vault, writer, capture, world.conduct()).copied, compared
 

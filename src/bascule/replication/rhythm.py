@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bascule.model.errors import Unavailable
-from bascule.model.retries import seconds_until_retry
+from bascule.model.retries import next_try
 from bascule.ports.chance import Clock
 
 from .replicator import Cycled
@@ -43,17 +43,18 @@ def keep_on(
     A cycle that takes longer than the interval is followed by the next at once, and none
     is made up for. What will not pass by itself (Refused, Damaged) is raised.
     """
-    failures, made, due = 0, 0, clock.monotonic()
+    made, due = 0, clock.monotonic()
+    failing_since: float | None = None
     while True:
+        begun = clock.monotonic()
         try:
             listener.cycled(cycle())
         except Unavailable as error:
-            failures += 1
-            pause = seconds_until_retry(failures)
-            listener.failed(error, pause)
-            due = clock.monotonic() + pause
+            failing_since = begun if failing_since is None else failing_since
+            due = next_try(failing_since, clock.monotonic())
+            listener.failed(error, due - clock.monotonic())
         else:
-            failures, made = 0, made + 1
+            failing_since, made = None, made + 1
             if made == rhythm.points:
                 return
             due = max(due + rhythm.every_seconds, clock.monotonic())

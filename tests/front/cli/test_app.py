@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from bascule.front.cli.app import build
 
+NOUNS = ("store", "key", "machine", "provider")
 COMMANDS = [
     (),
     ("store",),
@@ -23,6 +24,14 @@ COMMANDS = [
     *(("machine", verb) for verb in ("console", "screenshot")),
     ("copy",),
     ("replicate",),
+    ("protect",),
+    ("unprotect",),
+    ("status",),
+    ("pause",),
+    ("resume",),
+    ("resync",),
+    ("provider",),
+    *(("provider", verb) for verb in ("run", "check")),
     ("restore",),
     ("serve-point",),
 ]
@@ -32,7 +41,7 @@ COMMANDS = [
 def test_every_command_has_help_that_teaches_by_example(desk, words: tuple[str, ...]) -> None:
     shown = desk.ok(*words, "--help").out
     assert shown.startswith("Usage: bascule")
-    if words not in ((), ("store",), ("key",), ("machine",)):
+    if words not in ((), *((noun,) for noun in NOUNS)):
         assert f"    bascule {' '.join(words)} " in shown.split("Example")[1]
         assert "--json" in shown
 
@@ -40,7 +49,7 @@ def test_every_command_has_help_that_teaches_by_example(desk, words: tuple[str, 
 def test_the_list_of_commands_is_complete() -> None:
     app = get_command(build())
     names = {(), *((name,) for name in app.commands)}
-    names |= {(noun, verb) for noun in ("store", "key", "machine") for verb in app.commands[noun].commands}
+    names |= {(noun, verb) for noun in NOUNS for verb in app.commands[noun].commands}
     assert names == set(COMMANDS)
 
 

@@ -72,11 +72,8 @@ def test_a_machine_that_is_away_is_waited_for_and_ctrl_c_ends_that_in_order(
     capsys.readouterr()
     assert run(["replicate", "/run/living.qmp", stocked.store, "--json"], tools) == 0
     (waiting,) = [event for event in events(capsys) if event["event"] == "waiting"]
-    assert (waiting["message"], waiting["cure"], waiting["retry_seconds"]) == (
-        "nobody answers",
-        "start it",
-        60,
-    )
+    assert (waiting["message"], waiting["cure"]) == ("nobody answers", "start it")
+    assert 59 <= waiting["retry_seconds"] <= 60
 
 
 def test_ctrl_c_in_a_point_gives_it_up_and_takes_nothing_from_the_machine(

@@ -10,7 +10,7 @@ from .parts import Gateway, PartKey, PartWriter
 from .points import DiskInfo, DiskSpec, MachineInfo, MachineSpec, PointInfo
 from .reader import Batch, DiskReader, PointReader
 from .vault import Vault, key_list
-from .writer import GroupWriter
+from .writer import Claim, GroupWriter
 
 FRAME = 4 * BLOCK
 
@@ -18,6 +18,7 @@ __all__ = [
     "BLOCK",
     "FRAME",
     "Batch",
+    "Claim",
     "Cut",
     "DiskInfo",
     "DiskKey",

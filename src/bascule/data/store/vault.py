@@ -26,7 +26,7 @@ from .points import POINTS, PointInfo
 from .reader import PointReader
 from .upkeep.scan import entries
 from .upkeep.state import UpkeepEntry, current, readable
-from .writer import SALT_BYTES, GroupWriter
+from .writer import SALT_BYTES, Claim, GroupWriter
 
 # Upkeep is loaded when somebody asks for it: most commands never do, and start sooner.
 if TYPE_CHECKING:
@@ -268,9 +268,14 @@ class Vault:
 
     # writers
 
-    def begin(self, group: str, *, writer: str, tuning: Tuning | None = None) -> GroupWriter:
-        """Take over a group's log, or start it. Every earlier writer of the group is fenced."""
-        return self._session(group, writer, None, tuning)
+    def begin(
+        self, group: str, *, writer: str, tuning: Tuning | None = None, claim: Claim | None = None
+    ) -> GroupWriter:
+        """Take over a group's log, or start it. Every earlier writer of the group is fenced.
+
+        ``claim`` may look at whom that would be, and refuse.
+        """
+        return self._session(group, writer, None, tuning, claim)
 
     def branch(
         self, base: tuple[str, int], group: str, *, writer: str, tuning: Tuning | None = None
@@ -280,12 +285,17 @@ class Vault:
             return self._session(group, writer, base, tuning)
 
     def _session(
-        self, group: str, writer: str, base: tuple[str, int] | None, tuning: Tuning | None
+        self,
+        group: str,
+        writer: str,
+        base: tuple[str, int] | None,
+        tuning: Tuning | None,
+        claim: Claim | None = None,
     ) -> GroupWriter:
         self._check_primitive()
         session = GroupWriter(self.access, self.log(group), self.ids, self.clock, tuning or Tuning())
         try:
-            session.take_over(writer, base)
+            session.take_over(writer, base, claim)
         except BaseException:
             session.close()
             raise

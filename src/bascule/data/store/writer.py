@@ -8,7 +8,7 @@ session adopted. So there is no lease, and no clock decides who may write.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -28,6 +28,11 @@ from .parts import PartKey, waiting
 from .points import POINTS, DiskSpec, MachineSpec
 
 SALT_BYTES = 32
+
+Claim = Callable[[Entry | None, str], None]
+"""Called with the entry that a fence is to follow, None for a new group, and the id of the session that
+begins; before the fence is stored, and again if another entry was faster. Raising leaves the log as it is.
+"""
 
 
 class GroupWriter:
@@ -69,13 +74,12 @@ class GroupWriter:
         """Return this session's id."""
         return self._session
 
-    def take_over(self, writer: str, base: tuple[str, int] | None = None) -> None:
+    def take_over(self, writer: str, base: tuple[str, int] | None = None, claim: Claim | None = None) -> None:
         """Fence every earlier writer of the group, and continue from its newest point."""
-        before: Head[Entry] | None = None
 
         def fence(head: Head[Entry] | None) -> Entry:
-            nonlocal before
-            before = head
+            if claim is not None:
+                claim(head.entry if head else None, self._session)
             return self._fence(head, writer, base)
 
         self._head = begin(Beginning(self._log, self._builder, self.new_salt), fence)

@@ -10,6 +10,7 @@ import typer
 from . import copy, key, replicate, restore, serve_point, store, upkeep
 from .machine.app import app as machine
 from .printing.screen import say
+from .provider import protecting, running, status, wishing
 
 _HELP = """Keep recovery points of disks, and get them back.
 
@@ -21,6 +22,8 @@ A first tour, from a disk image to a point and back:
   bascule copy /vm/web.qcow2 /srv/points --group web
   bascule store ls /srv/points web
   bascule restore /srv/points web/latest /vm/web-again.qcow2
+
+Machines that run are kept replicated by `bascule provider run`, which `bascule protect` tells of them.
 
 Every command knows --help and --json. Exit codes: 0 done, 2 refused, 3 unavailable (ask again later),
 4 damaged, 130 stopped on request.
@@ -47,6 +50,13 @@ def build() -> typer.Typer:
     app.add_typer(machine)
     app.command("copy")(copy.copy)
     app.command("replicate")(replicate.replicate)
+    app.command("protect")(protecting.protect)
+    app.command("unprotect")(protecting.unprotect)
+    app.command("status")(status.status)
+    app.command("pause")(wishing.pause)
+    app.command("resume")(wishing.resume)
+    app.command("resync")(wishing.resync)
+    app.add_typer(running.app)
     app.command("restore")(restore.restore)
     app.command("serve-point")(serve_point.serve_point)
     return app

@@ -45,5 +45,8 @@ class Tools(Protocol):
     def open_hypervisor(self, words: str) -> Hypervisor:
         """Open a host of machines: a path is a folder of QEMU machines."""
 
+    def adopt(self, words: str, folder: Path) -> RunningMachine:
+        """Adopt the running machine that words name: a QMP socket, ``HOST#NAME``, or ``fake:NAME``."""
+
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.extents import Extent
-from bascule.model.errors import Refused, Unavailable
+from bascule.model.errors import Off, Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
-from bascule.ports.machines import FrozenDisk, Tracking
+from bascule.ports.machines import FrozenDisk, Recorded, Tracking
 
 GRANULARITY = 65536
 _SCHEME = "fake:"
@@ -199,9 +199,9 @@ class FakeFreezing:
 
 
 def must_be_up(host: FakeHost) -> None:
-    """Raise Unavailable if the machine is off."""
+    """Raise Off if the machine is off."""
     if not host.is_up:
-        raise Unavailable("the machine is gone", cure="start it")
+        raise Off("the machine is gone", cure="start it")
 
 
 class FakeMachine:
@@ -255,6 +255,16 @@ class FakeMachine:
             raise Refused("this machine has no disk that it may write to")
         if lost := [name for name, record in since.items() if record not in self._host.disks[name].records]:
             raise Refused(f"nothing records the changes of {', '.join(lost)} any more", cure="settle first")
+
+    def recorded(self, since: Tracking) -> dict[str, Recorded]:
+        """See RunningMachine."""
+        must_be_up(self._host)
+        found = {}
+        for name, disk in self._host.disks.items():
+            record = disk.records.get(since.get(name, ""))
+            changed = None if record is None else sum(extent.length for extent in record.marks.extents())
+            found[name] = Recorded(len(disk.content), changed)
+        return found
 
     def close(self) -> None:
         """See RunningMachine."""

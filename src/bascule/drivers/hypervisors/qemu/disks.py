@@ -22,6 +22,7 @@ class Bitmap:
     name: str
     is_recording: bool
     is_sound: bool
+    changed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +91,4 @@ def bitmaps_in(node: dict[str, Any]) -> Iterator[Bitmap]:
     for found in node.get("dirty-bitmaps", ()):
         name = found.get("name", "")
         if name.startswith(OURS):
-            yield Bitmap(name, found["recording"], not found.get("inconsistent", False))
+            yield Bitmap(name, found["recording"], not found.get("inconsistent", False), found["count"])

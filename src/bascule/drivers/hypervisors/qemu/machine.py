@@ -15,7 +15,7 @@ from typing import Any
 
 from bascule.model.errors import Unavailable
 from bascule.ports.chance import Clock, Ids
-from bascule.ports.machines import Tracking
+from bascule.ports.machines import Recorded, Tracking
 
 from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
 from .exports import end_export, serve_in
@@ -95,6 +95,10 @@ class QemuMachine:
             self._fit.add(disk.device)
         return FilteredSlot(self._monitor, disk, self._folder, name, since)
 
+    def recorded(self, since: Tracking) -> dict[str, Recorded]:
+        """See RunningMachine."""
+        return {disk.id: _recorded(disk, since.get(disk.id, "")) for disk in disks_of(self._monitor)}
+
     def _resume(self) -> None:
         """Let the machine run again if an earlier process stopped it and died; others had their reasons."""
         mark = standing_in(self._folder)
@@ -135,6 +139,11 @@ class QemuMachine:
             with suppress(Unavailable, QemuRefused):  # it is gone, or runs
                 self._freezing.release()
         self._monitor.close()
+
+
+def _recorded(disk: Disk, name: str) -> Recorded:
+    sound = (bitmap for bitmap in disk.bitmaps if bitmap.name == name and bitmap.is_sound)
+    return Recorded(disk.size_bytes, next((bitmap.changed_bytes for bitmap in sound), None))
 
 
 def _below(graph: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bascule.model.errors import Damaged, Refused, Unavailable
+from bascule.model.errors import Damaged, Off, Refused, Unavailable
 from bascule.wire.nbd.streams.plain import wait_at_most
 
 _GREETING_SECONDS = 75  # longer than the keeper of a dead process holds on
@@ -56,7 +56,7 @@ class Monitor:
             connected.connect(str(path))
         except OSError as error:
             connected.close()
-            raise Unavailable(
+            raise Off(
                 f"nobody answers on the QMP socket {path}: {error.strerror}",
                 cure="start the machine with -qmp unix:PATH,server=on,wait=off, or check the path",
             ) from error

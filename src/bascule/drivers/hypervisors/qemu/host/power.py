@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from bascule.model.errors import Refused, Unavailable
+from bascule.model.errors import Off, Refused, Unavailable
 from bascule.model.machines import Power
 
 from ..monitor import Monitor
@@ -57,9 +57,9 @@ def talk_to(folder: MachineFolder) -> Iterator[Monitor]:
 
 
 def must_run(folder: MachineFolder) -> None:
-    """Raise Unavailable if a machine is off."""
+    """Raise Off if a machine is off."""
     if not holder(folder.pid):
-        raise Unavailable(f"{folder.name} is off", cure="start it")
+        raise Off(f"{folder.name} is off", cure="start it")
 
 
 def launch(folder: MachineFolder, command: Sequence[str], descriptors: Sequence[int]) -> None:

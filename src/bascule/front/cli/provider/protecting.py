@@ -1,0 +1,166 @@
+"""``bascule protect`` and ``bascule unprotect``: say that a machine is to be replicated, and not any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.tools import Tools
+from bascule.front.cli.words.options import Json, KeyFilePath, Store, tools_of
+from bascule.front.cli.words.quantities import seconds_from
+from bascule.model.errors import Refused
+from bascule.model.items import Wish, name_of
+from bascule.model.policies import Policy
+
+from .checking import complaints, found_lines
+from .naming import FolderPath, GroupName, provider_of
+
+_DEFAULT = Policy()
+
+Machines = Annotated[
+    list[str],
+    typer.Argument(metavar="MACHINE...", help="QMP sockets, or HOST#NAME of a host.", show_default=False),
+]
+Group = Annotated[
+    str,
+    typer.Option(
+        "--group", metavar="GROUP", help="The replication group. [the socket's name]", show_default=False
+    ),
+]
+Every = Annotated[
+    str, typer.Option("--every", metavar="TIME", help="How often a point is made: 1s, 5s, 30s, 5m or 15m.")
+]
+Keep = Annotated[
+    str, typer.Option("--keep", metavar="LADDER", help="Which points stay as they age: AGE:INTERVAL,…")
+]
+Rpo = Annotated[
+    str, typer.Option("--rpo", metavar="TIME", help="An RPO above this is an event and a warning.")
+]
+Hours = Annotated[
+    str,
+    typer.Option(
+        "--resync-hours",
+        metavar="HOURS",
+        help="When a resync may begin by itself: DAYS/HH:MM-HH:MM,… or any, or never.",
+    ),
+]
+
+
+def protect(  # noqa: PLR0913 - one argument for each option of the command
+    context: typer.Context,
+    *,
+    machines: Machines,
+    store: Store,
+    folder: FolderPath = None,
+    group: Group = "",
+    every: Every = "30s",
+    keep: Keep = _DEFAULT.retention,
+    rpo: Rpo = "15m",
+    resync_hours: Hours = _DEFAULT.resync_hours,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good."),
+    ] = False,
+    check: Annotated[bool, typer.Option(help="Look first whether all that is needed is there.")] = True,
+    key_file: KeyFilePath = None,
+    is_json: Json = False,
+) -> None:
+    """Have the provider of this host keep a running machine replicated, and return at once.
+
+    The provider begins with a full copy, and goes on with what changes. `bascule status` shows how far it is.
+    Given again for the same group, this changes what is wanted of it; nothing starts anew.
+
+    \b
+    Examples:
+      bascule protect /run/vm/web.qmp /srv/points --folder /srv/provider --every 5s
+      bascule protect /run/vm/web.qmp s3://backup/points --keep 2h:all,24h:1h --resync-hours any
+    """
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    name = group or name_of(machines[0])
+    if len({name_of(machine) for machine in machines}) < len(machines) or (machines[1:] and not group):
+        raise Refused(
+            "several machines make one group: it needs a name, and so does each of them",
+            cure="name it with --group, and give sockets of one group different names",
+        )
+    policy = Policy(
+        interval_seconds=seconds_from(every),
+        retention=keep,
+        rpo_threshold_seconds=seconds_from(rpo),
+        resync_hours=resync_hours,
+    )
+    wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
+    provider = provider_of(tools, folder)
+    item = provider.item(name)
+    if check:
+        found = complaints(tools, item, wanted, is_new=item.stamp() is None, take_over=take_over)
+        wanted = replace(wanted, take_over=found.head if take_over else "")
+        for line in found_lines(found):
+            screen.note(line)
+        found.refuse()
+    written = item.change(lambda before: _merged(before, wanted))
+    assert written is not None
+    is_running = provider.heartbeat().is_running
+    hint = "" if is_running else f" No provider runs there: `bascule provider run {provider.path}`."
+    document = {"group": name, "generation": written.generation, "is_running": is_running}
+    screen.show(document, [f"Group {name} is to be replicated into {written.store} every {every}.{hint}"])
+
+
+def unprotect(
+    context: typer.Context, group: GroupName, folder: FolderPath = None, is_json: Json = False
+) -> None:
+    """Stop replicating a group, and leave nothing at its machines. Its points stay in the store.
+
+    \b
+    Examples:
+      bascule unprotect web --folder /srv/provider
+    """
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    provider = provider_of(tools, folder)
+    item = provider.existing(group)
+    before = item.wish()
+    item.change(lambda _: None)
+    if not provider.heartbeat().is_running and before is not None:
+        from bascule.replication.provider.item import release
+
+        from .running import workshop
+
+        with workshop(tools) as shop:
+            release(before, item, shop)
+    screen.show({"group": group}, [f"Group {group} is not replicated any more; its points stay."])
+
+
+def _merged(before: Wish | None, wanted: Wish) -> Wish:
+    if before is None:
+        return wanted
+    return replace(
+        wanted,
+        generation=before.generation,
+        is_paused=before.is_paused,
+        resync=before.resync,
+        take_over=wanted.take_over or before.take_over,
+    )
+
+
+def _machine(words: str) -> str:
+    place, hash_sign, name = words.partition("#")
+    return words if words.startswith("fake:") else f"{Path(place).absolute()}{hash_sign}{name}"
+
+
+def _place(store: str) -> str:
+    return store if "://" in store else str(Path(store).absolute())
+
+
+def _key_of(tools: Tools, option: Path | None) -> str:
+    """The provider opens the store while nobody is there to be asked."""
+    named = str(option or tools.settings.get("BASCULE_KEY_FILE", ""))
+    if not named:
+        raise Refused(
+            "no key file was named, and the provider has nobody to ask for a passphrase",
+            cure="name one: --key-file FILE or BASCULE_KEY_FILE; `bascule key create` makes one",
+            code="no-key",
+        )
+    return str(Path(named).absolute())

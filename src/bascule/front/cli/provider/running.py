@@ -1,0 +1,131 @@
+"""``bascule provider``: the process that keeps a host's machines replicated, and what it needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.stopping import on_stop, throttle_of
+from bascule.front.cli.tools import Tools
+from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
+from bascule.front.cli.words.unlocking import KeyOptions, opened
+
+from .naming import FolderPath, provider_of
+
+if TYPE_CHECKING:
+    from bascule.data.store import Vault
+    from bascule.replication.provider.workshop import Workshop
+
+app = typer.Typer(
+    name="provider",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Keep the machines of this host replicated, with or without anything above it.",
+)
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The provider's folder; made if it is absent.")
+]
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    *,
+    folder: Folder,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=64, metavar="N", help="Machines replicated at one time.")
+    ] = 4,
+    workers: Workers = 2,
+    limit: Limit = "",
+    is_json: Json = False,
+) -> None:
+    """Keep the machines replicated that `bascule protect` names, until Ctrl-C or SIGTERM.
+
+    The provider may be killed at any moment: the next one goes on where it was. Commands may be given while
+    none runs; they are obeyed when one does.
+
+    \b
+    Examples:
+      bascule provider run /srv/provider
+      bascule provider run /srv/provider --limit 50M,5M@mon-fri/08:00-18:00 --threads 8
+    """
+    from bascule.replication.provider.conductor import Conductor
+
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    stop = threading.Event()
+
+    def ask() -> None:
+        stop.set()
+        screen.note("Stopping in order; once more stops at once.")
+
+    with workshop(tools, threads=threads, workers=workers, limit=limit) as shop, on_stop(ask):
+        screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
+        Conductor(provider_of(tools, folder), shop).run(stop.wait)
+
+
+@app.command()
+def check(context: typer.Context, folder: FolderPath = None, is_json: Json = False) -> None:
+    """Look whether all that the protected groups need is there, and say what is not and what to do.
+
+    \b
+    Examples:
+      bascule provider check --folder /srv/provider
+    """
+    from .checking import complaints, found_lines
+
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    provider = provider_of(tools, folder)
+    is_idle = not provider.heartbeat().is_running
+    wishes = [(item, wish) for item in provider.items() if (wish := item.wish()) is not None]
+    all_found = [complaints(tools, item, wish, is_new=is_idle) for item, wish in wishes]
+    document = {
+        "groups": [
+            {
+                "group": found.group,
+                "findings": [
+                    {"rule": one.rule, "is_met": one.is_met, "message": one.message, "cure": one.cure}
+                    for one in found.findings
+                ],
+            }
+            for found in all_found
+        ]
+    }
+    lines = [line for found in all_found for line in (f"{found.group}:", *found_lines(found))]
+    screen.show(document, lines or ["Nothing is protected here."])
+    for found in all_found:
+        found.refuse()
+
+
+@contextmanager
+def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "") -> Iterator[Workshop]:
+    """Yield what a provider works with; stores are opened once each and closed in the end."""
+    from bascule.replication.provider.workshop import Workshop
+
+    guard = threading.Lock()
+    vaults: dict[tuple[str, str], Vault] = {}
+    with ExitStack() as stores:
+
+        def open_vault(place: str, key_file: str) -> Vault:
+            with guard:
+                if (place, key_file) not in vaults:
+                    keys = KeyOptions(Path(key_file))
+                    vaults[place, key_file] = stores.enter_context(opened(tools, place, keys))[0]
+                return vaults[place, key_file]
+
+        yield Workshop(
+            tools.clock,
+            open_vault,
+            tools.adopt,
+            tools.open_source,
+            tools.who,
+            throttle_of(tools.clock, limit),
+            workers,
+            threads,
+        )

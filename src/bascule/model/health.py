@@ -1,0 +1,116 @@
+"""How well an item is, and why (R-OP-2): computed when somebody looks, so true of a dead provider too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .items import Facts, State, Wish
+
+HEARTBEAT_SECONDS = 15 * 60
+NO_POINT_SECONDS = 60 * 60
+
+
+class Level(IntEnum):
+    """The worst of its reasons is an item's health."""
+
+    HEALTHY = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Something that is not well, and what to do about it. ``code`` is stable."""
+
+    level: Level
+    code: str
+    message: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """When the provider of a folder was last seen, None if it never ran, and whether it runs now."""
+
+    seen_at: float | None
+    is_running: bool
+
+
+def rpo_seconds(facts: Facts, now: float) -> float | None:
+    """Return the current RPO: the age of the newest data that is safe; None while nothing is."""
+    return None if facts.safe_as_of is None else max(0.0, now - facts.safe_as_of)
+
+
+def point_age_seconds(facts: Facts, now: float) -> float | None:
+    """Return the age of the latest recovery point, None if there is none. It is not the RPO."""
+    return None if facts.newest is None else max(0.0, now - facts.newest.captured_at)
+
+
+def reasons(wish: Wish, facts: Facts, now: float, heartbeat: Heartbeat) -> list[Reason]:
+    """Return what is not well with an item, the worst first."""
+    found = [*_of_provider(heartbeat, now), *_of_item(wish, facts), *_of_time(wish, facts, now)]
+    return sorted(found, key=lambda reason: -reason.level)
+
+
+def level_of(found: list[Reason]) -> Level:
+    """Return the health that reasons add up to."""
+    return max((reason.level for reason in found), default=Level.HEALTHY)
+
+
+def _of_provider(heartbeat: Heartbeat, now: float) -> Iterator[Reason]:
+    if heartbeat.is_running:
+        return
+    silent = now - (heartbeat.seen_at or 0.0)
+    level = Level.CRITICAL if silent >= HEARTBEAT_SECONDS else Level.WARNING
+    since = "has never run" if heartbeat.seen_at is None else f"has not run for {round(silent)} s"
+    yield Reason(level, "no-heartbeat", f"the provider {since}", "start it: `bascule provider run FOLDER`")
+
+
+def _of_item(wish: Wish, facts: Facts) -> Iterator[Reason]:
+    trouble = facts.trouble
+    if facts.state is State.FENCED:
+        yield Reason(
+            Level.CRITICAL,
+            "fenced",
+            f"{facts.fenced_by_writer or 'somebody else'} took group {wish.group} over",
+            "if that is past and this side is to replicate again:"
+            f" `bascule resume {wish.group} --take-over`; or `bascule unprotect {wish.group}`",
+        )
+    elif trouble is not None:
+        level = Level.WARNING if trouble.next_try_at is not None else Level.CRITICAL
+        yield Reason(level, trouble.code, trouble.message, trouble.cure)
+    if facts.mark is not None:
+        yield Reason(
+            Level.CRITICAL,
+            "marked-for-resync",
+            f"resynchronisation is required: {facts.mark}",
+            f"it begins in its hours ({wish.policy.resync_hours}); or now: `bascule resync {wish.group}`",
+        )
+    if wish.is_paused:
+        yield Reason(Level.WARNING, "paused", "replication is paused", f"`bascule resume {wish.group}`")
+    left_out = [f"{disk.machine}/{disk.id}" for disk in facts.disks if not disk.is_protected]
+    if undecided := [name for name in left_out if not is_excluded(wish, name)]:
+        yield Reason(
+            Level.WARNING, "disk-not-protected", f"{', '.join(undecided)} is not replicated", "--include it"
+        )
+
+
+def is_excluded(wish: Wish, disk: str) -> bool:
+    """Tell whether somebody chose not to replicate a disk, named with its machine or without."""
+    return disk in wish.exclude or disk.rpartition("/")[2] in wish.exclude
+
+
+def _of_time(wish: Wish, facts: Facts, now: float) -> Iterator[Reason]:
+    rpo, age = rpo_seconds(facts, now), point_age_seconds(facts, now)
+    threshold = wish.policy.rpo_threshold_seconds
+    if rpo is not None and rpo > threshold:
+        yield Reason(
+            Level.WARNING, "rpo-over-threshold", f"the RPO is {round(rpo)} s, over the {threshold} s allowed"
+        )
+    if age is not None and age > NO_POINT_SECONDS and facts.state is not State.HANDED_OVER:
+        yield Reason(Level.WARNING, "153007", f"no new recovery point for {round(age / 60)} min")
+    app, every = facts.app_consistent_at, wish.policy.app_consistent_seconds
+    if every and app is not None and now - app > max(NO_POINT_SECONDS, 2 * every):
+        yield Reason(Level.WARNING, "153006", f"no app-consistent point for {round((now - app) / 60)} min")

@@ -1,0 +1,313 @@
+"""One protected item, a step at a time: hear the wish, do the next thing that is due, say what is so.
+
+Nothing in memory matters: a step that is killed is taken again by the next process, which finds out where
+things stand from the wish, the store and the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bascule.data.pipeline.flow.crew import Cancel
+from bascule.model.errors import BasculeError, Cancelled, Fenced, Off, Refused, Unavailable
+from bascule.model.health import Level
+from bascule.model.hours import Hours
+from bascule.model.items import Mark, State, Trouble, Wish, name_of
+from bascule.replication.members import Member
+from bascule.replication.replicator import Cycled, Names, Replicator, Rules, World
+
+from .folder import ItemFolder
+from .ledger import Ledger
+from .outcome import of_cycle
+from .owner import Foreign, Owner
+from .workshop import Workshop
+
+# How long an item that waits for a person, or for its hours, sleeps; a changed wish wakes it.
+REST_SECONDS = 60.0
+_OFF_SECONDS = (5.0, 30.0)
+
+
+class ResyncDeferred(Refused):
+    """Disks would have to be compared whole, and it is not the time for it."""
+
+    code = "resync-deferred"
+
+
+class Item:
+    """A group being kept replicated. One thread steps; any thread interrupts."""
+
+    def __init__(self, folder: ItemFolder, shop: Workshop) -> None:
+        self.folder = folder
+        self._shop = shop
+        self._ledger = Ledger(folder, shop.clock)
+        self._cancel = Cancel()
+        self._wish: Wish | None = None
+        self._left: Wish | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._replicator: Replicator | None = None
+        self._owner: Owner | None = None
+        self._due: float | None = None
+        self._has_tried = False
+        self._is_over = False
+
+    @property
+    def heard(self) -> tuple[int, int] | None:
+        """Return the stamp of the wish that the last step obeyed."""
+        return self._stamp
+
+    @property
+    def is_heavy(self) -> bool:
+        """Will the next step move a lot? Then it must not keep those from their turn that move little."""
+        facts = self._ledger.facts
+        return (
+            facts.newest is None or facts.mark is not None or facts.state in (State.SEEDING, State.RESYNCING)
+        )
+
+    def interrupt(self, *, for_good: bool = False) -> None:
+        """End a transfer under way between two units, from any thread."""
+        self._is_over = self._is_over or for_good
+        self._cancel.request()
+
+    def watch(self) -> None:
+        """Note what time alone has brought about."""
+        if self._wish is not None and not self._wish.is_paused:
+            self._ledger.watch(self._wish)
+
+    def step(self) -> float | None:
+        """Do what is due; return in how many seconds there is more to do, None if nobody wants it now."""
+        try:
+            wish = self._hear()
+            if self._is_over:
+                return REST_SECONDS
+            if wish is None:
+                self._leave()
+                return None
+            if (rest := self._rest(wish)) is not None:
+                return rest
+            return self._attempt(wish)
+        except Cancelled:
+            self._ledger.put(headway=None)
+            return 0.0
+        except BasculeError as error:
+            return self._failed(error, self._shop.clock.now())
+
+    def _hear(self) -> Wish | None:
+        self._cancel = (
+            Cancel()
+        )  # before the look: an interruption that comes after it is about something newer
+        stamp = self.folder.stamp()
+        if stamp != self._stamp or self._wish is None:
+            wish = self.folder.wish()
+            self.close()
+            self._left = self._wish
+            self._wish, self._stamp = wish, stamp
+            if wish is not None:
+                self._obey(wish)
+        return self._wish
+
+    def _leave(self) -> None:
+        """Nobody wants the item any more: take what records its changes away, and all that is kept of it."""
+        self.close()
+        if self._left is not None:
+            release(self._left, self.folder, self._shop)
+
+    def _obey(self, wish: Wish) -> None:
+        """A wish that is new to the facts ends what waited for it."""
+        self._due, self._has_tried = None, False
+        facts = self._ledger.facts
+        if wish.generation == facts.generation:
+            return
+        self._ledger.put(generation=wish.generation, trouble=None)
+        if wish.resync > facts.resynced and facts.newest is not None:
+            self._ledger.mark(Mark.ASKED)
+
+    def _rest(self, wish: Wish) -> float | None:
+        """Return how long there is nothing to do, None if there is."""
+        facts = self._ledger.facts
+        if wish.is_paused:
+            return self._rest_as(State.PAUSED)
+        if wish.hand_over:
+            return self._rest_as(State.HANDED_OVER)
+        if facts.state is State.FENCED and facts.fenced_by != wish.take_over:
+            return REST_SECONDS
+        if facts.trouble is not None and (left := self._until_retry(facts.trouble, wish)) > 0:
+            return left
+        if facts.mark is not None and not self._may_resync(wish):
+            return self._rest_as(State.WAITING)
+        return None
+
+    def _rest_as(self, state: State) -> float:
+        if self._ledger.facts.state is not state:
+            self.close()
+            self._ledger.put(state=state, headway=None)
+        return REST_SECONDS
+
+    def _until_retry(self, trouble: Trouble, wish: Wish) -> float:
+        """A process that has just begun tries at once what passes by itself, and only that."""
+        if trouble.next_try_at is None:
+            return REST_SECONDS if trouble.generation == wish.generation else 0.0
+        return trouble.next_try_at - self._shop.clock.now() if self._has_tried else 0.0
+
+    def _may_resync(self, wish: Wish) -> bool:
+        asked = wish.resync > self._ledger.facts.resynced
+        hours, now = Hours.parse(wish.policy.resync_hours), self._shop.clock.now()
+        return asked or hours.covers(self._shop.local_time(now))
+
+    def _attempt(self, wish: Wish) -> float:
+        """Make a point, or see that none is needed."""
+        clock = self._shop.clock
+        begun, started = clock.monotonic(), clock.now()
+        replicator = self._replicator or self._open(wish)
+        was_open, self._has_tried = bool(replicator.session), True
+        try:
+            if self._is_idle(replicator, wish):
+                totals = self._ledger.facts.totals
+                totals = replace(totals, idle_cycles=totals.idle_cycles + 1)
+                self._ledger.put(safe_as_of=started, totals=totals, trouble=None, state=State.REPLICATING)
+            elif was_open and self._ledger.facts.mark is not None:
+                self.close()
+                return 0.0  # a session that believes nothing has to begin
+            else:
+                self._cycle(replicator, wish)
+        except Cancelled:
+            raise
+        except BasculeError as error:
+            self.close()
+            if was_open and not isinstance(error, Fenced | ResyncDeferred):
+                return 0.0  # a new session may be all it takes: it finds out where things stand
+            return self._failed(error, started)
+        every = wish.policy.interval_seconds
+        due = begun if self._due is None or begun - self._due > every else self._due
+        self._due = max(due + every, clock.monotonic())
+        return self._due - clock.monotonic()
+
+    def _is_idle(self, replicator: Replicator, wish: Wish) -> bool:
+        """Has the machine written nothing since the newest point, and is that point young enough?"""
+        facts = self._ledger.facts
+        found = replicator.recorded()
+        if found is None or facts.newest is None or facts.mark is not None:
+            return False
+        known = [disk for disk in found.values() if disk.changed_bytes is not None]
+        if any(disk.changed_bytes * 2 >= disk.size_bytes for disk in known if disk.changed_bytes):
+            self._ledger.mark(Mark.TOO_MUCH)
+            return False
+        age = self._shop.clock.now() - facts.newest.captured_at
+        is_same = len(known) == len(found) and not any(disk.changed_bytes for disk in known)
+        return is_same and 0 <= age < wish.policy.idle_point_seconds
+
+    def _cycle(self, replicator: Replicator, wish: Wish) -> None:
+        facts = self._ledger.facts
+        if facts.mark is not None:
+            self._ledger.put(state=State.RESYNCING)
+        elif facts.newest is None:
+            self._ledger.put(state=State.SEEDING)
+        done: Cycled = replicator.cycle()
+        if self._owner is not None:
+            self._owner.settle(replicator.session)
+        resynced = wish.resync if facts.mark is not None or done.compared else facts.resynced
+        self._ledger.put(**of_cycle(self._ledger.facts, done, replicator.session), resynced=resynced)
+
+    def _open(self, wish: Wish) -> Replicator:
+        """Fit out a replicator; it begins its session with its first cycle."""
+        owner = self._owner = Owner(self.folder.owner)
+        vault = self._shop.open_vault(wish.store, wish.key_file)
+
+        def may_compare(_disks: object) -> None:
+            if self._ledger.facts.mark is None:
+                self._ledger.mark(Mark.TRACKING_LOST)
+            if not self._may_resync(wish):
+                raise ResyncDeferred(
+                    "what changed on a disk is not known, and now is not the time to compare"
+                )
+            self._ledger.put(state=State.RESYNCING)
+
+        rules = Rules(owner.claim(wish.take_over), may_compare, self._believes)
+        world = World(
+            vault,
+            self._shop.clock,
+            self._shop.open_source,
+            lambda: self._shop.conduct(self._cancel, self._ledger.headway),
+            rules,
+        )
+        members = [
+            Member(name, partial(self._shop.adopt, words, room))
+            for name, words, room in places(wish, self.folder)
+        ]
+        self._replicator = Replicator(world, members, Names(wish.group, self._shop.who))
+        return self._replicator
+
+    def _believes(self) -> bool:
+        return self._ledger.facts.mark in (None, Mark.TRACKING_LOST)
+
+    def fault(self, error: Exception) -> None:
+        """Stop after an error that nobody foresaw, until somebody says otherwise."""
+        what = BasculeError(
+            f"an error that nobody foresaw: {type(error).__name__}: {error}",
+            cure="report it with the provider's log; `bascule resume` tries again",
+            code="bug",
+        )
+        self._failed(what, self._shop.clock.now())
+
+    def _failed(self, error: BasculeError, begun: float) -> float:
+        """Sort an error: nobody's mistake, one that passes, or one for a person."""
+        self.close()
+        wish = self._wish
+        generation = wish.generation if wish else 0
+        if isinstance(error, ResyncDeferred):
+            self._ledger.put(state=State.WAITING, headway=None)
+            return REST_SECONDS
+        if isinstance(error, Off):
+            self._ledger.put(state=State.OFF, headway=None, trouble=None)
+            low, high = _OFF_SECONDS
+            return min(max(low, wish.policy.interval_seconds if wish else high), high)
+        if isinstance(error, Fenced):
+            return self._fenced(error)
+        trouble = self._ledger.failed(error, begun, generation).trouble
+        if trouble is None or trouble.next_try_at is None:
+            return REST_SECONDS
+        return max(0.0, trouble.next_try_at - self._shop.clock.now())
+
+    def _fenced(self, error: Fenced) -> float:
+        """Stop for good, if it was somebody else: the next beginning would say so too, whoever begins it."""
+        if not isinstance(error, Foreign):
+            return 0.0  # the claim of the next session looks at who it was
+        self._ledger.note("fenced", Level.CRITICAL, message=error.message)
+        self._ledger.put(
+            state=State.FENCED, fenced_by=error.session, fenced_by_writer=error.writer, headway=None
+        )
+        return REST_SECONDS
+
+    def close(self) -> None:
+        """Let go of the machine and the group; safe to call twice."""
+        if self._replicator is not None:
+            self._replicator.close()
+            self._replicator = None
+
+
+def places(wish: Wish, folder: ItemFolder) -> Iterator[tuple[str, str, Path]]:
+    """Yield of each machine the name that it is kept under, its words, and its room.
+
+    One alone is called as its group, several as their words end.
+    """
+    if len(wish.machines) == 1:
+        yield wish.group, wish.machines[0], folder.room
+        return
+    for words in wish.machines:
+        name = name_of(words)
+        yield name, words, folder.room / name
+
+
+def release(wish: Wish, folder: ItemFolder, shop: Workshop) -> None:
+    """Leave nothing of ours at a machine that is not protected any more (R-P-6); one that is off keeps it."""
+    for _, words, room in places(wish, folder):
+        with suppress(Unavailable):
+            machine = shop.adopt(words, room)
+            try:
+                machine.settle({})
+            finally:
+                machine.close()
+    folder.remove()

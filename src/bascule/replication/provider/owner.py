@@ -1,0 +1,80 @@
+"""Whose group it is: a provider that was fenced never fences back by itself (R-FO-7).
+
+Order of a beginning: look at the newest entry of the log; if its session is none of ours, stop; write down
+the new session's id; only then store its fence. The look and the fence are one step, for the fence is
+created as the entry after the one that was looked at: who was faster is looked at in turn. A process killed
+in between knows its session again, whether the fence was stored or not. An answer that never came leaves the
+id in the file, so a fence that arrives late is still known as ours.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bascule.data.store import Claim
+from bascule.data.store.format.entries import Entry
+from bascule.model.errors import Damaged, Fenced
+
+from .folder import put
+
+_SESSIONS_MAX = 256
+
+
+class Foreign(Fenced):
+    """The group's newest entry is of a session that is not ours. ``session`` and ``writer`` name it."""
+
+    code = "fenced"
+
+    def __init__(self, group: str, head: Entry) -> None:
+        super().__init__(
+            f"{head.writer} writes group {group} since entry {head.number} or before",
+            cure=f"if this side is to go on: `bascule resume {group} --take-over`",
+        )
+        self.session = head.session
+        self.writer = head.writer
+
+
+class Owner:
+    """Sessions of a group's log that are ours, kept in a file. Use from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sessions = _read(path)
+
+    def claim(self, allowed: str = "") -> Claim:
+        """Return what lets a session begin if the log is new, or ours, or of the session ``allowed``."""
+
+        def look(head: Entry | None, session: str) -> None:
+            if head is not None and head.session != allowed:
+                self.check(head)
+            self._sessions = [*self._sessions, session][-_SESSIONS_MAX:]
+            self._write()
+
+        return look
+
+    def check(self, head: Entry) -> None:
+        """Raise Foreign unless an entry is of a session of ours."""
+        if head.session not in self._sessions:
+            raise Foreign(head.group, head)
+
+    def settle(self, session: str) -> None:
+        """Say that a session of ours published: no earlier one can own the log again."""
+        if self._sessions != [session]:
+            self._sessions = [session]
+            self._write()
+
+    def _write(self) -> None:
+        put(self._path, json.dumps({"version": 1, "sessions": self._sessions}).encode(), durable=True)
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        return [str(session) for session in json.loads(path.read_bytes())["sessions"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(
+            f"{path} cannot be read: {error!r}",
+            cure="remove it, and say with `bascule resume GROUP --take-over` that the group is this side's",
+        ) from error

@@ -1,0 +1,43 @@
+"""What a provider needs of the rest of the house; ``apps`` fits it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from bascule.data.pipeline.flow.buffers import Buffers
+from bascule.data.pipeline.flow.conduct import Conduct
+from bascule.data.pipeline.flow.crew import Cancel
+from bascule.data.pipeline.flow.progress import Meter, Observer
+from bascule.data.pipeline.flow.throttle import Throttle
+from bascule.data.store import Vault
+from bascule.ports.chance import Clock
+from bascule.ports.disks import DiskSource
+from bascule.ports.machines import RunningMachine
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path.
+
+    ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
+    transfers at one time; the throttle and the buffers are shared by all of them.
+    """
+
+    clock: Clock
+    open_vault: Callable[[str, str], Vault]
+    adopt: Callable[[str, Path], RunningMachine]
+    open_source: Callable[[str], DiskSource]
+    who: str
+    throttle: Throttle | None = None
+    workers: int = 2
+    threads: int = 4
+    buffers: Buffers = field(default_factory=Buffers)
+    local_time: Callable[[float], datetime] = datetime.fromtimestamp
+
+    def conduct(self, cancel: Cancel, observer: Observer) -> Conduct:
+        """Return how to conduct one transfer."""
+        meter = Meter(self.clock, observer)
+        return Conduct(meter, cancel, self.throttle, self.workers, self.workers, self.buffers)

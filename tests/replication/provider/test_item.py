@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bascule.model.errors import Refused, Unavailable
+from bascule.model.hours import OUTSIDE_OFFICE
+from bascule.model.items import Mark, State
+
+from .scenes import BLOCK, SIZE, Scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    made = Scene(tmp_path)
+    made.protect()
+    return made
+
+
+def events(scene: Scene) -> list[str]:
+    return [event["event"] for event in scene.folder.item("web").events()]
+
+
+def test_a_wish_becomes_points_and_facts_name_the_wish_that_they_obey(scene: Scene) -> None:
+    """R-R-1, R-R-6."""
+    item = scene.item()
+    assert scene.step(item) == 5
+    first = scene.facts()
+    assert (first.state, first.generation) == (State.REPLICATING, 1)
+    assert first.newest is not None
+    assert first.totals.read_bytes == SIZE
+    scene.write()
+    captured = scene.clock.now()
+    scene.step(item)
+    second = scene.facts()
+    assert second.newest is not None
+    assert second.newest.number == first.newest.number + 1
+    assert second.safe_as_of == second.newest.captured_at == captured
+    assert second.totals.read_bytes == SIZE + BLOCK
+    scene.must_be_replicated()
+
+
+def test_a_machine_that_writes_nothing_is_safe_as_of_now_and_its_point_grows_old(scene: Scene) -> None:
+    """R-R-6: current RPO and the latest point are two figures; an idle look stores nothing."""
+    item = scene.item()
+    scene.step(item)
+    newest, stored = scene.facts().newest, len(list(scene.objects.list("")))
+    for _ in range(20):
+        looked = scene.clock.now()
+        scene.step(item)
+        assert scene.facts().safe_as_of == looked
+    assert scene.facts().newest == newest
+    assert len(list(scene.objects.list(""))) == stored
+    scene.clock.time += 300
+    scene.step(item)
+    assert scene.facts().newest != newest, "at last a point, which shows that the store takes one"
+
+
+def test_another_process_goes_on_where_one_was_killed(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.write()
+    again = scene.item()  # the first one says nothing any more, as after a SIGKILL
+    scene.step(again)
+    assert scene.facts().totals.read_bytes == SIZE + BLOCK
+    scene.must_be_replicated()
+
+
+def test_a_pause_holds_until_it_is_taken_back(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.wish(is_paused=True)
+    scene.write()
+    scene.step(item)
+    assert (scene.facts().state, scene.facts().generation) == (State.PAUSED, 2)
+    assert scene.facts().totals.cycles == 1
+    scene.wish(is_paused=False)
+    scene.step(item)
+    assert (scene.facts().state, scene.facts().totals.cycles) == (State.REPLICATING, 2)
+    scene.must_be_replicated()
+
+
+def test_what_passes_is_tried_again_by_the_ladder_from_the_first_attempt_on(scene: Scene) -> None:
+    """R-R-3: 1, 2, 4, 8 and 10 minutes after it, then every 30."""
+    item, tries = scene.item(), []
+
+    def away() -> None:
+        tries.append(scene.clock.now())
+        raise Unavailable("the store does not answer", cure="wait")
+
+    scene.before_open = away
+    for _ in range(7):
+        scene.step(item)
+    assert [round(at - tries[0]) for at in tries] == [0, 60, 120, 240, 480, 600, 2400]
+    trouble = scene.facts().trouble
+    assert trouble is not None
+    assert (trouble.family, trouble.cure, trouble.tries) == ("unavailable", "wait", 7)
+    assert events(scene).count("unavailable") == 1, "one trouble is one event"
+    scene.before_open = lambda: None
+    scene.step(item)
+    assert scene.facts().trouble is None
+
+
+def test_what_does_not_pass_waits_for_a_person_also_in_the_next_process(scene: Scene) -> None:
+    """R-R-3: Critical, and says what to do; only a changed wish lets it try again."""
+    asked = []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise Refused("the key does not fit", cure="name the right key file", code="wrong-key")
+
+    scene.before_open = refuse
+    item = scene.item()
+    for _ in range(5):
+        scene.step(item)
+    scene.step(scene.item())
+    assert len(asked) == 1
+    facts = scene.facts()
+    assert facts.state is State.STOPPED
+    assert facts.trouble is not None
+    assert (facts.trouble.code, facts.trouble.next_try_at) == ("wrong-key", None)
+    scene.before_open = lambda: None
+    scene.wish(key_file="right.key")
+    scene.step(item)
+    assert (scene.facts().state, scene.facts().trouble) == (State.REPLICATING, None)
+
+
+def test_a_machine_that_is_off_is_no_error_and_goes_on_when_it_is_back(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    host = scene.hosts.pop("web")
+    host.is_up = False
+    scene.step(item)
+    scene.step(item)
+    assert (scene.facts().state, scene.facts().trouble) == (State.OFF, None)
+    host.is_up = True
+    scene.hosts["web"] = host
+    scene.write()
+    scene.step(item)
+    assert scene.facts().state is State.REPLICATING
+    assert scene.facts().totals.read_bytes == SIZE + BLOCK
+    assert not {"unavailable", "machine-off"} & set(events(scene))
+
+
+def test_a_lost_record_marks_for_resync_which_waits_for_its_hours(tmp_path: Path) -> None:
+    """R-R-2: outside office hours by default."""
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    host = scene.hosts["web"]
+    host.lose_power()
+    host.is_up = True
+    scene.write()
+    scene.step(item)
+    scene.step(item)
+    assert (scene.facts().mark, scene.facts().state) == (Mark.TRACKING_LOST, State.WAITING)
+    entries = len(list(scene.vault.log("web").numbers()))
+    while scene.facts().mark is not None:
+        at = scene.clock.now()
+        scene.step(item)
+    assert 6.5 * 3600 <= at % 86400 - 12 * 3600 <= 6.6 * 3600, "half past six"
+    assert len(list(scene.vault.log("web").numbers())) <= entries + 3, "waiting writes nothing"
+    assert scene.facts().totals.sent_bytes <= SIZE + 2 * BLOCK
+    scene.must_be_replicated()
+
+
+def test_a_resync_that_is_asked_for_begins_at_once_and_compares_everything(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].disks["disk0"].content[100:104] = b"evil"  # behind the hypervisor's back
+    scene.wish(resync=1)
+    scene.step(item)
+    assert (scene.facts().mark, scene.facts().resynced) == (None, 1)
+    scene.must_be_replicated()
+    scene.wish(exclude=("x",))
+    scene.step(item)
+    assert scene.facts().totals.cycles >= 2
+    assert events(scene).count("marked-for-resync") == 1, "asked once, done once"
+
+
+def test_changes_of_half_a_disk_mark_it_for_resync(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(item)
+    scene.step(item)
+    assert scene.facts().mark is Mark.TOO_MUCH
+    scene.wish(resync=1)
+    scene.step(item)
+    assert scene.facts().mark is None
+    scene.must_be_replicated()
+
+
+def test_who_is_not_wanted_any_more_leaves_nothing_behind(scene: Scene) -> None:
+    """R-P-6."""
+    item = scene.item()
+    scene.step(item)
+    scene.folder.item("web").change(lambda _: None)
+    assert item.step() is None
+    assert scene.hosts["web"].disks["disk0"].records == {}
+    assert not scene.folder.item("web").path.exists()
+
+
+def test_time_alone_raises_events_and_changes_nothing(scene: Scene) -> None:
+    """R-R-6, R-OP-2: 153007 after 60 minutes without a point, and an RPO over its threshold."""
+    item = scene.item()
+    scene.step(item)
+    scene.clock.time += 4000
+    item.watch()
+    item.watch()
+    assert [name for name in events(scene) if name in ("153007", "rpo-over-threshold")] in (
+        ["153007", "rpo-over-threshold"],
+        ["rpo-over-threshold", "153007"],
+    )
+    scene.write()
+    scene.step(item)
+    item.watch()
+    assert {"153007-ended", "rpo-over-threshold-ended"} <= set(events(scene))
