@@ -7,11 +7,18 @@ from pathlib import Path
 from bascule.model.machines import DirectBoot
 from lab.guests import VIRTIO_DISK, initramfs, kit
 
-_MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko")
+_NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
+_MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko", *_NETWORK)
 
 # The button's events are opened before the guest is ready, so no request is missed.
-_SCRIPT = """
+_SCRIPT = r"""
 mdev -s
+set -- $(sed 's/.*address=\([^ ]*\) peer=\([^ ]*\).*/\1 \2/;t;d' /proc/cmdline)
+if [ $# = 2 ]; then
+    ip address add $1 dev eth0; ip link set eth0 up; say "card $(cat /sys/class/net/eth0/address)"
+    (until ping -c 1 -W 1 $2 > /dev/null; do sleep 0.2; done; say "heard $2") &
+fi
+say "serial $(cat /sys/block/vda/serial)"
 say "disks $(grep -c 'vd[a-z]$' /proc/partitions)"
 button=/dev/input/$(ls -d /sys/devices/LNXSYSTM*/LNXPWRBN*/input/input*/event* | sed 's,.*/,,')
 case "$(cat /proc/cmdline)" in
@@ -27,7 +34,10 @@ def made_in(folder: Path) -> Path:
     return initramfs(folder / "guest.initrd", _SCRIPT, modules=_MODULES)
 
 
-def boot_of(initrd: Path, temper: str = "") -> DirectBoot:
-    """Return how to boot it, of a temper that the contract names."""
-    words = f"console=ttyS0 quiet panic=-1 temper={temper or 'obedient'}"
+def boot_of(initrd: Path, temper: str = "", more: str = "") -> DirectBoot:
+    """Return how to boot it, of a temper that the contract names.
+
+    Told ``address=A/N peer=B`` it takes an address and says ``heard B`` when that one answers.
+    """
+    words = f"console=ttyS0 quiet panic=-1 temper={temper or 'obedient'} {more}".rstrip()
     return DirectBoot(str(kit() / "vmlinuz"), str(initrd), words)

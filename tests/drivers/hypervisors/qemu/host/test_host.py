@@ -1,64 +1,12 @@
-"""A real host of QEMU machines, in a folder, with guests that boot."""
+"""Real QEMU machines on a host in a folder, with guests that boot."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from bascule.apps.chance import SystemClock, SystemIds
-from bascule.drivers.hypervisors.qemu.host.host import QemuHost
-from bascule.model.machines import DirectBoot, DiskPlace
-from tests.contracts.hypervisors import LAN, SIZE, HypervisorContract, Site
-from tests.drivers.hypervisors.guests import boot_of, made_in
+from tests.contracts.hypervisors import HypervisorContract
 
 pytestmark = pytest.mark.lab
-
-
-class QemuSite(Site):
-    def __init__(self, folder: Path, initrd: Path) -> None:
-        self.folder = folder
-        self.initrd = initrd
-        networks = {LAN: {"kind": "user"}, "test": {"kind": "isolated"}}
-        (folder / "networks.json").write_text(json.dumps({"version": 1, "networks": networks}))
-
-    def connect(self) -> QemuHost:
-        return QemuHost(self.folder, SystemClock(), SystemIds(), "tcg")
-
-    def boot(self, temper: str = "") -> DirectBoot:
-        return boot_of(self.initrd, temper)
-
-    def make(self, place: DiskPlace, size: int = SIZE) -> None:
-        subprocess.run(["qemu-img", "create", "-q", "-f", place.format, place.words, str(size)], check=True)
-
-    def is_there(self, place: DiskPlace) -> bool:
-        return Path(place.words).exists()
-
-    def take_away(self, place: DiskPlace) -> None:
-        Path(place.words).unlink()
-
-    def end(self) -> None:
-        host = self.connect()
-        for name in host.machines():
-            host.cut_power(name)
-        shutil.rmtree(self.folder)
-
-
-@pytest.fixture(scope="module")
-def initrd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_in(tmp_path_factory.mktemp("guest"))
-
-
-@pytest.fixture
-def site(initrd: Path) -> Iterator[QemuSite]:
-    made = QemuSite(Path(tempfile.mkdtemp(prefix="bsc-")), initrd)  # sockets need short paths
-    yield made
-    made.end()
 
 
 class TestQemuHost(HypervisorContract):

@@ -78,7 +78,7 @@ class QemuHost:
             sweep(self._folder)
             definition = folder.definition()
             check_images(definition)
-            with plugged(self._folder, networks_in(self._folder.path), definition) as plugs:
+            with plugged(self._folder, networks_in(self._folder.path), definition, self._ids) as plugs:
                 means = Means(
                     accelerator(self._folder, self._acceleration),
                     plugs,

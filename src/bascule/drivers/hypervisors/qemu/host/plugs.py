@@ -19,10 +19,12 @@ import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.model.errors import Refused
 from bascule.model.machines import MachineDefinition, Nic
+from bascule.ports.chance import Ids
 
 from .folder import HostFolder, make_durably
 from .networks import Kind, Network, check_networks
@@ -30,14 +32,14 @@ from .networks import Kind, Network, check_networks
 _TUNSETIFF = 0x400454CA
 _TAP_WITHOUT_HEADER_WITH_OFFLOAD = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 _REQUEST = "16sH22x"  # struct ifreq
-_NAMES = b"bsc%d"  # the kernel puts the first free number
+_OURS = "bsc"
 _BRIDGE = "br0"
 _ISOLATED = "bascule-"
 
 
 @contextmanager
 def plugged(
-    host: HostFolder, networks: Mapping[str, Network], definition: MachineDefinition
+    host: HostFolder, networks: Mapping[str, Network], definition: MachineDefinition, ids: Ids
 ) -> Iterator[dict[str, str]]:
     """Yield what QEMU is told of the plug of each card; it has to be started meanwhile."""
     check_networks(definition, networks)
@@ -45,7 +47,11 @@ def plugged(
         plugs = {}
         for nic in definition.hardware.nics:
             if nic.network:
-                plugs[nic.id] = _plug(host, networks[nic.network], definition.name, nic, open_taps)
+                # Not numbered: a tap that moves to another namespace leaves its number here for the next one.
+                tap = f"{_OURS}{ids.random(5).hex()}"
+                plugs[nic.id] = _plug(
+                    _Card(definition.name, nic, tap), networks[nic.network], host, open_taps
+                )
         yield plugs
 
 
@@ -61,32 +67,41 @@ def descriptors(plugs: Mapping[str, str]) -> list[int]:
 _BY_DESCRIPTOR = "tap,fd="
 
 
-def _plug(host: HostFolder, network: Network, machine: str, nic: Nic, open_taps: ExitStack) -> str:
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """A card of a machine, and what its tap is called if it gets one."""
+
+    machine: str
+    nic: Nic
+    tap: str
+
+
+def _plug(card: _Card, network: Network, host: HostFolder, open_taps: ExitStack) -> str:
     if network.kind is Kind.USER:
         return "user"
     if network.kind is Kind.TAP:
         return f"tap,ifname={network.device},script=no,downscript=no"
-    descriptor, tap = _tap(f"{machine}: card {nic.id}")
+    tap, where = card.tap, f"{card.machine}: network {card.nic.network}"
+    descriptor = _tap(tap, where)
     open_taps.callback(os.close, descriptor)
-    where = f"{machine}: network {nic.network}"
-    _ip(where, "link", "set", "dev", tap, "alias", f"bascule {machine} {nic.id}")
+    _ip(where, "link", "set", "dev", tap, "alias", f"bascule {card.machine} {card.nic.id}")
     if network.kind is Kind.BRIDGE:
         _ip(where, "link", "set", "dev", tap, "master", network.device, "up")
     else:
         with host.held():
-            space = _isolated(host, nic.network)
+            space = _isolated(host, card.nic.network)
             _ip(where, "link", "set", "dev", tap, "netns", space)
             _ip(where, "-n", space, "link", "set", "dev", tap, "master", _BRIDGE, "up")
     return f"{_BY_DESCRIPTOR}{descriptor}"
 
 
-def _tap(where: str) -> tuple[int, str]:
-    """Make a tap; return its descriptor and its name."""
+def _tap(name: str, where: str) -> int:
+    """Make a tap; return its descriptor."""
     try:
         descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         try:
-            asked = struct.pack(_REQUEST, _NAMES, _TAP_WITHOUT_HEADER_WITH_OFFLOAD)
-            made = fcntl.ioctl(descriptor, _TUNSETIFF, asked)
+            asked = struct.pack(_REQUEST, name.encode(), _TAP_WITHOUT_HEADER_WITH_OFFLOAD)
+            fcntl.ioctl(descriptor, _TUNSETIFF, asked)
         except BaseException:
             os.close(descriptor)
             raise
@@ -95,7 +110,7 @@ def _tap(where: str) -> tuple[int, str]:
             f"{where}: a tap cannot be made: {error.strerror}",
             cure="run as root or with CAP_NET_ADMIN, or use a network of kind user",
         ) from error
-    return descriptor, made[:16].rstrip(b"\0").decode()
+    return descriptor
 
 
 def isolated_name(host: HostFolder, network: str) -> str:
