@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
+from bascule.ports.serving import Serving
 
 from .chance import SystemClock, SystemIds
 
 if TYPE_CHECKING:
+    from bascule.data.store import Vault
     from bascule.drivers.hypervisors.fake.park import FakePark
 
 
@@ -93,6 +95,12 @@ class SystemTools:
         from bascule.drivers.hypervisors.fake.park import FakePark
 
         return FakePark(self.clock, self.ids)
+
+    def point_servers(self, store: Sequence[str], open_vault: Callable[[], Vault]) -> Serving:
+        """Serve recovered machines by processes of their own."""
+        from .point_servers import PointServers
+
+        return PointServers(store, open_vault)
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write."""

@@ -144,7 +144,7 @@ def cancel(site: Site, group: str) -> None:
         site.records.remove(record)
 
 
-def change_point(site: Site, group: str, shape: Shape, number: int) -> Record:
+def change_point(site: Site, group: str, shape: Shape, number: int | None = None) -> Record:
     """Start the machines of a failover that is not committed anew, from another point (R-RP-4)."""
     record = site.records.known(group, Kind.FAILOVER)
     refuse_unless(record, (*_AHEAD, Phase.RUNNING), "other point", "it is decided")

@@ -11,6 +11,7 @@ from . import copy, key, replicate, restore, serve_point, store, upkeep
 from .machine.app import app as machine
 from .printing.screen import say
 from .provider import protecting, running, status, wishing
+from .replica.app import app as replica
 
 _HELP = """Keep recovery points of disks, and get them back.
 
@@ -48,6 +49,7 @@ def build() -> typer.Typer:
     app.add_typer(store.app)
     app.add_typer(key.app)
     app.add_typer(machine)
+    app.add_typer(replica)
     app.command("copy")(copy.copy)
     app.command("replicate")(replicate.replicate)
     app.command("protect")(protecting.protect)

@@ -92,7 +92,7 @@ Changes = Annotated[
 ]
 
 
-def copy(  # noqa: PLR0913 - one argument for each option of the command
+def copy(
     context: typer.Context,
     *,
     sources: Sources,

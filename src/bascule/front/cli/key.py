@@ -69,7 +69,7 @@ def list_keys(context: typer.Context, store: Store, is_json: Json = False) -> No
 
 
 @app.command()
-def add(  # noqa: PLR0913 - one argument for each option of the command
+def add(
     context: typer.Context,
     *,
     store: Store,

@@ -51,7 +51,7 @@ Folder = Annotated[
 ]
 
 
-def replicate(  # noqa: PLR0913 - one argument for each option of the command
+def replicate(
     context: typer.Context,
     *,
     qmp: Qmp,

@@ -64,7 +64,7 @@ Force = Annotated[
 ]
 
 
-def restore(  # noqa: PLR0913 - one argument for each option of the command
+def restore(
     context: typer.Context,
     *,
     store: Store,

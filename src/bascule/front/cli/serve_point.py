@@ -61,7 +61,7 @@ Discard = Annotated[
 ]
 
 
-def serve_point(  # noqa: PLR0913 - one argument for each option of the command
+def serve_point(
     context: typer.Context,
     *,
     store: Store,

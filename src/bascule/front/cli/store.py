@@ -131,7 +131,7 @@ def show(
 
 
 @app.command()
-def lock(  # noqa: PLR0913 - one argument for each option of the command
+def lock(
     context: typer.Context,
     *,
     store: Store,

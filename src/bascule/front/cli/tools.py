@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
+from bascule.ports.serving import Serving
+
+if TYPE_CHECKING:
+    from bascule.data.store import Vault
 
 Existing = Literal["refuse", "replace", "update"]
 """What to do with a target that is there: refuse it, make it anew, or write into it as it is."""
@@ -50,3 +54,6 @@ class Tools(Protocol):
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""
+
+    def point_servers(self, store: Sequence[str], open_vault: Callable[[], Vault]) -> Serving:
+        """Serve recovered machines; ``store`` is how the command line names the store and its key."""

@@ -47,7 +47,7 @@ def verify(
         _check(vault, screen, tools.clock, full)
 
 
-def sweep(  # noqa: PLR0913 - one argument for each option of the command
+def sweep(
     context: typer.Context,
     *,
     store: Store,

@@ -63,7 +63,7 @@ File = Annotated[
 ]
 
 
-def define(  # noqa: PLR0913 - one argument for each option of the command
+def define(
     context: typer.Context,
     *,
     name: Annotated[str, typer.Argument(metavar="NAME", help="How to call it.", show_default=False)],

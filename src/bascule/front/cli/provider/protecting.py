@@ -50,7 +50,7 @@ Hours = Annotated[
 ]
 
 
-def protect(  # noqa: PLR0913 - one argument for each option of the command
+def protect(
     context: typer.Context,
     *,
     machines: Machines,

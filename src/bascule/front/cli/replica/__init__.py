@@ -1,0 +1,1 @@
+"""``bascule replica``: machines over to this host and back, without anything above the two hosts."""

@@ -1,0 +1,278 @@
+"""The verbs of ``bascule replica`` on the host that takes machines over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.printing.tables import table
+from bascule.front.cli.words.naming import PointName
+from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
+
+from .words import (
+    Cpus,
+    Folder,
+    Group,
+    Memory,
+    Names,
+    Networks,
+    Point,
+    Where,
+    shape_of,
+    show,
+    site_of,
+)
+
+if TYPE_CHECKING:
+    from bascule.recovery.record import Record
+
+app = typer.Typer(
+    name="replica",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Take machines over to this host from their points, and give them back.",
+)
+
+
+@app.command("fail-over")
+def fail_over(
+    context: typer.Context,
+    *,
+    store: Store,
+    point: Point,
+    names: Names = None,
+    cpus: Cpus = 0,
+    memory: Memory = 0,
+    networks: Networks = None,
+    no_hydration: Annotated[
+        bool, typer.Option("--no-hydration", help="Leave the data in the store, and read it from there.")
+    ] = False,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Start the machines of a group on this host, straight from the store.
+
+    First the group is taken over: whoever wrote it, should it live, can publish nothing more. The machines
+    run at once whatever the size of their disks; what they write is kept in --folder, and the data follows
+    from the store behind them. Until `commit` another point can be chosen, or all of it cancelled. Asking
+    again goes on where a failover was interrupted.
+
+    \b
+    Examples:
+      bascule replica fail-over /srv/points web --host /srv/vm
+      bascule replica fail-over s3://backup/points web/311 --host /srv/vm --network lan=dmz --memory 2048
+    """
+    from bascule.recovery import fail_over as failing_over
+
+    screen, name = Screen(is_json=is_json), PointName.parse(point)
+    where, shape = (
+        Where(store, host, folder, key_file, passphrase_file),
+        shape_of(names, cpus, memory, networks),
+    )
+    with name.sought(), site_of(context, where, screen) as site:
+        record = failing_over.fail_over(site, name.group, shape, name.number, hydrate=not no_hydration)
+    show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
+
+
+@app.command("change-point")
+def change_point(
+    context: typer.Context,
+    *,
+    store: Store,
+    point: Point,
+    names: Names = None,
+    cpus: Cpus = 0,
+    memory: Memory = 0,
+    networks: Networks = None,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Start the machines of a failover anew from another point; what they wrote here is thrown away.
+
+    \b
+    Example:
+      bascule replica change-point /srv/points web/290 --host /srv/vm
+    """
+    from bascule.recovery.fail_over import change_point as changed
+
+    screen, name = Screen(is_json=is_json), PointName.parse(point)
+    where, shape = (
+        Where(store, host, folder, key_file, passphrase_file),
+        shape_of(names, cpus, memory, networks),
+    )
+    with name.sought(), site_of(context, where, screen) as site:
+        record = changed(site, name.group, shape, name.number)
+    show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
+
+
+@app.command()
+def commit(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Let a failover stay. It cannot be cancelled any more; the way back is a failback.
+
+    \b
+    Example:
+      bascule replica commit /srv/points web --host /srv/vm
+    """
+    from bascule.recovery.fail_over import commit as committed
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        record = committed(site, group)
+    show(
+        screen,
+        record,
+        f"{group} is here to stay. Replicate its machines on as group {record.log}.",
+    )
+
+
+@app.command()
+def cancel(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Take a failover back that is not committed: its machines end, and what they wrote here is thrown away.
+
+    The other side stays fenced until somebody there says that it may replicate on.
+
+    \b
+    Example:
+      bascule replica cancel /srv/points web --host /srv/vm
+    """
+    from bascule.recovery.fail_over import cancel as cancelled
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        cancelled(site, group)
+    screen.show({"group": group, "phase": "cancelled"}, [f"Nothing of {group} is left here."])
+
+
+@app.command("test")
+def rehearse(
+    context: typer.Context,
+    *,
+    store: Store,
+    point: Point,
+    network: Annotated[
+        str,
+        typer.Option("--network", metavar="NAME", help="Plug all cards into this. [none: they hang loose]"),
+    ] = "",
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Start copies of the machines beside the real ones, cut off from them; replication goes on.
+
+    They are called NAME-test. Remove all of it with `clean-up`.
+
+    \b
+    Examples:
+      bascule replica test /srv/points web --host /srv/vm
+      bascule replica test /srv/points web/311 --host /srv/vm --network isolated
+    """
+    from bascule.recovery.rehearsal import rehearse as rehearsed
+    from bascule.recovery.site import Shape
+
+    screen, name = Screen(is_json=is_json), PointName.parse(point)
+    where = Where(store, host, folder, key_file, passphrase_file)
+    with name.sought(), site_of(context, where, screen) as site:
+        shape = Shape(suffix="-test", network=network)
+        record = rehearsed(site, name.group, shape, name.number)
+    show(screen, record, _running(record, "Look at them, then `bascule replica clean-up`."))
+
+
+@app.command("clean-up")
+def clean_up(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    notes: Annotated[
+        str, typer.Option("--notes", metavar="TEXT", help="What the test showed; kept beside its date.")
+    ] = "",
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Remove all of a test failover. Doing it again is harmless.
+
+    \b
+    Example:
+      bascule replica clean-up /srv/points web --host /srv/vm --notes "boots, answers on port 443"
+    """
+    from bascule.recovery.rehearsal import clean_up as cleaned_up
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        record = cleaned_up(site, group, notes, tools_of(context).clock)
+    found = f"Nothing of the test of {group} is left." if record else f"There is no test of {group} here."
+    screen.show({"group": group, "cleaned": record is not None}, [found])
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    *,
+    store: Store,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Show what was taken over to this host, and whether it runs.
+
+    \b
+    Example:
+      bascule replica status /srv/points --host /srv/vm
+    """
+    from bascule.recovery.record import Kind
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    rows: list[tuple[str, ...]] = []
+    with site_of(context, where, screen) as site:
+        known = set(site.hypervisor.machines())
+        for group in site.records.groups():
+            for kind in Kind:
+                if (record := site.records.find(group, kind)) is None:
+                    continue
+                for member in record.members:
+                    name = member.definition.name
+                    power = site.hypervisor.power(name).value if name in known else "not defined"
+                    rows.append((f"{group}/{record.number}", kind.value, record.phase.value, name, power))
+    fields = ("point", "kind", "phase", "machine", "power")
+    documents = [dict(zip(fields, row, strict=True)) for row in rows]
+    screen.show({"machines": documents}, table(fields, rows) if rows else ["Nothing was taken over here."])
+
+
+def _running(record: Record, then: str) -> str:
+    names = ", ".join(member.definition.name for member in record.members)
+    return f"Running as of point {record.group}/{record.number}: {names}. {then}"

@@ -1,0 +1,126 @@
+"""What the commands of ``bascule replica`` share: their options, and what these open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.words.options import host_of, tools_of
+from bascule.front.cli.words.unlocking import KeyOptions, opened
+from bascule.model.errors import Refused
+
+if TYPE_CHECKING:
+    from bascule.recovery.record import Record
+    from bascule.recovery.site import Shape, Site
+
+_USUAL = "/var/lib/bascule/replicas"
+
+Group = Annotated[
+    str,
+    typer.Argument(
+        metavar="GROUP",
+        help="The replication group, as `bascule store ls STORE` shows it.",
+        show_default=False,
+    ),
+]
+Point = Annotated[
+    str,
+    typer.Argument(
+        metavar="POINT",
+        help="GROUP for its newest point, or GROUP/NUMBER for another one.",
+        show_default=False,
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        metavar="FOLDER",
+        help=f"Room for what recovered machines write. Or set BASCULE_REPLICAS. [{_USUAL}]",
+        show_default=False,
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name", metavar="MACHINE=NAME", help="Call a machine so here; may be repeated.", show_default=False
+    ),
+]
+Cpus = Annotated[
+    int, typer.Option("--cpus", metavar="N", min=0, help="Processors. [as at the point]", show_default=False)
+]
+Memory = Annotated[
+    int, typer.Option("--memory", metavar="MIB", min=0, help="Memory. [as at the point]", show_default=False)
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        metavar="THERE=HERE",
+        help="Plug cards that were in one network into another; nothing behind the sign leaves them loose.",
+        show_default=False,
+    ),
+]
+
+
+class Where(NamedTuple):
+    """The options that every verb has."""
+
+    store: str
+    host: str
+    folder: Path | None
+    key_file: Path | None
+    passphrase_file: Path | None
+
+
+@contextmanager
+def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Site]:
+    """Open store and host."""
+    from bascule.recovery.record import Records
+    from bascule.recovery.site import Site
+
+    tools = tools_of(context)
+    root = where.folder or Path(tools.settings.get("BASCULE_REPLICAS", _USUAL))
+    words = [where.store]
+    for option, path in (("--key-file", where.key_file), ("--passphrase-file", where.passphrase_file)):
+        words += [option, str(path.absolute())] if path else []
+    with opened(tools, where.store, KeyOptions(where.key_file, where.passphrase_file)) as (vault, _):
+        serving = tools.point_servers(words, lambda: vault)
+        records = Records(root.absolute())
+        yield Site(vault, host_of(context, where.host), serving, records, tools.ids, tools.who, screen.note)
+
+
+def shape_of(names: Sequence[str] | None, cpus: int, memory: int, networks: Sequence[str] | None) -> Shape:
+    """Return what recovered machines are to be."""
+    from bascule.recovery.site import Shape
+
+    return Shape(_pairs("--name", names), "", cpus, memory, _pairs("--network", networks))
+
+
+def _pairs(option: str, words: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words or ():
+        key, sign, value = word.partition("=")
+        if not key or not sign:
+            raise Refused(f"{option} {word} is not ONE=OTHER", cure=f"write {option} {key or 'ONE'}=OTHER")
+        found[key] = value
+    return found
+
+
+def show(screen: Screen, record: Record, sentence: str) -> None:
+    """Say where a record is."""
+    names = [member.definition.name for member in record.members]
+    document = {
+        "kind": record.kind.value,
+        "group": record.group,
+        "point": record.number,
+        "log": record.log,
+        "phase": record.phase.value,
+        "machines": names,
+    }
+    screen.show(document, [sentence])
