@@ -23,7 +23,10 @@ COMMANDS = [
     ),
     *(("machine", verb) for verb in ("console", "screenshot")),
     ("copy",),
-    ("replicate",),
+    (
+        "replica",
+        "replicate",
+    ),
     ("protect",),
     ("unprotect",),
     ("status",),
