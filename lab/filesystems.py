@@ -53,6 +53,13 @@ def check(image: Path) -> None:
     tool("e2fsck", "-f", "-n", image)
 
 
+def check_at_rest(image: Path) -> None:
+    """Raise ToolFailed unless the file system is sound and has no journal to replay: unmounted, or frozen."""
+    check(image)
+    if "needs_recovery" in tool("dumpe2fs", "-h", image):
+        raise ToolFailed(f"the file system on {image} was cut off: its journal has to be replayed")
+
+
 def read(image: Path, name: str, target: Path) -> bytes:
     """Return the content of a file of the disk, by way of ``target``."""
     tool("debugfs", "-R", f"dump {name} {target}", image)

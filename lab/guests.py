@@ -78,6 +78,24 @@ def kit() -> Path:
     return KIT
 
 
+def agent_files() -> dict[str, bytes]:
+    """Return QEMU's guest agent and its libraries, as files of an initial file system."""
+    folder = ROOT / ".cache" / "agent"
+    if not (folder / "bin/qemu-ga").exists():
+        subprocess.run([ROOT / "scripts/setup", "agent"], check=True)
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def agent_channel(socket: Path) -> list[str]:
+    """Return QEMU's arguments for the channel to the guest agent, which the host finds at a Unix socket."""
+    return [
+        *("-chardev", f"socket,id=agent,path={socket},server=on,wait=off", "-device", "virtio-serial-pci"),
+        *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+    ]
+
+
 def ext4_image(path: Path, size_bytes: int, files: Mapping[str, bytes]) -> Path:
     """Make a raw image with an ext4 that holds ``files``; no root needed."""
     tree = path.with_suffix(".tree")

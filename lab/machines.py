@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic
 
+from . import filesystems
 from .filesystems import tool
-from .guests import ROOT, VIRTIO_DISK, Guest, file_drive, initramfs, kit
+from .guests import ROOT, VIRTIO_DISK, Guest, agent_files, file_drive, initramfs, kit
 from .programs import compiled
 
 MIB = 1 << 20
@@ -26,25 +28,41 @@ BOOT_MIB = 40
 _PARTITION = 2048  # sectors before it
 _POWER_BUTTON = ("drivers/acpi/button.ko", "drivers/input/evdev.ko")
 _NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
+_SERIAL = ("drivers/char/virtio_console.ko",)
 _MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 
 _SCRIPT = """
 for word in $(cat /proc/cmdline); do
     case $word in lab.*=*) export "${word#lab.}" ;; esac
 done
+mkdir -p /run /var/run /var/log
 link=-
 if [ -e /sys/class/net/eth0 ]; then
     link=eth0
     ip link set eth0 up
     [ -z "$address" ] || ip addr add "$address" dev eth0
 fi
-/bin/ledger "$name" "$records" "$writes" "$slots" $link /dev/vd[b-h] > /dev/console 2>&1 &
+for port in /sys/class/virtio-ports/*; do
+    [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] || continue
+    [ ! -e /bin/qemu-ga ] || /bin/qemu-ga -d -p /dev/${port##*/} -t /run -f /run/agent.pid -l /run/agent.log
+done 2> /dev/null
+places=$(ls /dev/vd[b-h])
+if [ "$files" = True ]; then
+    for disk in $places; do
+        mkdir -p /data/${disk#/dev/}
+        mount -t ext4 $disk /data/${disk#/dev/}
+    done
+    places=$(ls /data/*/ledger)
+fi
+/bin/ledger "$name" "$records" "$writes" "$slots" $link $places > /dev/console 2>&1 &
 echo $! > /ledger.pid
-mkdir -p /etc/acpi/PWRF /var/run /var/log
-printf '#!/bin/sh\\nkill -TERM $(cat /ledger.pid)\\n' > /etc/acpi/PWRF/00000080
-chmod +x /etc/acpi/PWRF/00000080
+mkdir -p /etc/acpi/PWRF /sbin
+printf '#!/bin/sh\\nkill -TERM $(cat /ledger.pid)\\n' > /sbin/shutdown
+chmod +x /sbin/shutdown
+ln -s /sbin/shutdown /etc/acpi/PWRF/00000080
 acpid
 wait $(cat /ledger.pid)
+[ "$files" != True ] || umount /data/*
 """
 
 
@@ -52,7 +70,8 @@ wait $(cat /ledger.pid)
 class Keeping:
     """A machine and how it keeps its ledger; ``address`` is IPv4 with its prefix length, of the first card.
 
-    64 records a second with 20 writes each are 5 MB a second.
+    64 records a second with 20 writes each are 5 MB a second. With ``on_files`` each disk has an ext4, and
+    the ledger is a file on it. With ``agent`` QEMU's guest agent answers at its channel.
     """
 
     name: str
@@ -63,6 +82,8 @@ class Keeping:
     disk_mib: int = 16
     nics: tuple[Nic, ...] = ()
     address: str = ""
+    on_files: bool = False
+    agent: bool = False
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -79,7 +100,10 @@ def make(keeping: Keeping, folder: Path, *, image_format: str = "qcow2") -> Mach
     tool("qemu-img", "convert", "-f", "raw", "-O", image_format, boot, places[0].words)
     boot.unlink()
     for place in places[1:]:
-        tool("qemu-img", "create", "-q", "-f", image_format, place.words, f"{keeping.disk_mib}M")
+        if keeping.on_files:
+            _with_files(keeping, Path(place.words), image_format)
+        else:
+            tool("qemu-img", "create", "-q", "-f", image_format, place.words, f"{keeping.disk_mib}M")
     return MachineDefinition(keeping.name, Hardware(memory_mib=256, nics=keeping.nics), tuple(places))
 
 
@@ -92,6 +116,16 @@ def ledger_disks(definition: MachineDefinition) -> list[str]:
     ]
 
 
+def ledger_files(images: Sequence[Path], folder: Path) -> list[str]:
+    """Take the ledger out of raw images with file systems; raise ToolFailed for one that is not at rest."""
+    names = []
+    for image in images:
+        filesystems.check_at_rest(image)
+        names.append(f"{folder / image.stem}.ledger")
+        filesystems.read(image, "ledger", Path(names[-1]))
+    return [f"{name}?format=raw" for name in names]
+
+
 def guest(definition: MachineDefinition, options: Sequence[str] = ()) -> Guest:
     """Return the machine as a guest of this process, not started; a host's machines are a hypervisor's."""
     places = enumerate(definition.disks)
@@ -99,6 +133,18 @@ def guest(definition: MachineDefinition, options: Sequence[str] = ()) -> Guest:
         word for number, place in places for word in file_drive(number, Path(place.words), place.format)
     ]
     return Guest(None, drives, definition.hardware.memory_mib, options)
+
+
+def _with_files(keeping: Keeping, target: Path, image_format: str) -> None:
+    """Make a disk with a file system on it, half of which is the file for the ledger."""
+    raw, tree = target.with_suffix(".new"), target.with_suffix(".tree")
+    tree.mkdir()
+    with (tree / "ledger").open("wb") as file:
+        file.truncate(keeping.disk_mib * MIB // 2)
+    filesystems.make(raw, keeping.disk_mib * MIB, tree)
+    tool("qemu-img", "convert", "-f", "raw", "-O", image_format, raw, target)
+    shutil.rmtree(tree)
+    raw.unlink()
 
 
 def boot_disk(keeping: Keeping, target: Path) -> None:
@@ -109,22 +155,24 @@ def boot_disk(keeping: Keeping, target: Path) -> None:
         "writes": keeping.writes_a_record,
         "slots": keeping.slots,
         "address": keeping.address,
+        "files": keeping.on_files,
     }
     line = " ".join(
         ["console=ttyS0 quiet panic=-1", *(f"lab.{word}={value}" for word, value in words.items())]
     )
     settings = target.with_suffix(".cfg")
     settings.write_text(f"default lab\nlabel lab\n linux vmlinuz\n initrd initrd\n append {line}\n")
-    tool("cp", "--sparse=always", "--reflink=auto", _common_boot_disk(), target)
+    tool("cp", "--sparse=always", "--reflink=auto", _common_boot_disk(agent=keeping.agent), target)
     tool("mcopy", "-i", f"{target}@@{_PARTITION * 512}", settings, "::syslinux.cfg")
     settings.unlink()
 
 
-def _common_boot_disk() -> Path:
+def _common_boot_disk(*, agent: bool) -> Path:
     """Return the boot disk without the words that make it one machine's, made if it is not there yet."""
-    modules = (*VIRTIO_DISK, *_POWER_BUTTON, *_NETWORK)
-    program, kernel = compiled("ledger"), kit() / "vmlinuz"
-    parts = (Path(__file__).read_bytes(), program.read_bytes(), kernel.read_bytes())
+    modules = (*VIRTIO_DISK, *_POWER_BUTTON, *_NETWORK, *_SERIAL)
+    kernel = kit() / "vmlinuz"
+    files = {"bin/ledger": compiled("ledger").read_bytes(), **(agent_files() if agent else {})}
+    parts = (Path(__file__).read_bytes(), kernel.read_bytes(), *files.values())
     made = ROOT / ".cache" / "lab" / f"boot-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.raw"
     if made.exists():
         return made
@@ -132,9 +180,7 @@ def _common_boot_disk() -> Path:
         subprocess.run([ROOT / "scripts/setup", "system"], check=True)
     made.parent.mkdir(parents=True, exist_ok=True)
     aside = made.with_suffix(f".{os.getpid()}")
-    initrd = initramfs(
-        aside.with_suffix(".initrd"), _SCRIPT, modules=modules, files={"bin/ledger": program.read_bytes()}
-    )
+    initrd = initramfs(aside.with_suffix(".initrd"), _SCRIPT, modules=modules, files=files)
     _partitioned(aside)
     where = f"{aside}@@{_PARTITION * 512}"
     sectors = BOOT_MIB * MIB // 512 - _PARTITION

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.machines import Firmware, MachineDefinition
 from lab import ledger, machines
-from lab.guests import Guest
+from lab.filesystems import ToolFailed
+from lab.guests import Guest, agent_channel
 from lab.machines import Keeping
 from tests.waiting import wait_until
 
@@ -73,6 +78,69 @@ def test_a_machine_goes_on_with_its_ledger_after_a_power_cut_and_obeys_its_butto
     assert judged(definition, ledger.Bounds(instant=False)) == before, (
         "the disks it came from are as they were"
     )
+
+
+class Agent:
+    """QEMU's guest agent at its channel."""
+
+    def __init__(self, channel: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        self._socket.connect(str(channel))
+        self._lines = self._socket.makefile("rw")
+
+    def ask(self, command: str) -> Any:
+        """Return what the agent answers to a command."""
+        self._lines.write(json.dumps({"execute": command}) + "\n")
+        self._lines.flush()
+        return json.loads(self._lines.readline())["return"]
+
+    def tell(self, command: str) -> None:
+        """Send a command that has no answer."""
+        self._lines.write(json.dumps({"execute": command}) + "\n")
+        self._lines.flush()
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+def raw_copies(definition: MachineDefinition, folder: Path) -> list[Path]:
+    """Copy the disks of the ledger while the machine runs on."""
+    folder.mkdir()
+    copies = []
+    for place in definition.disks[1:]:
+        copies.append(folder / f"{place.id}.raw")
+        subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", place.words, copies[-1]], check=True)
+    return copies
+
+
+def test_a_machine_with_an_agent_freezes_its_file_systems(tmp_path: Path) -> None:
+    """R-RP-1: what a freeze of the file systems promises can be checked in the lab."""
+    keeping = Keeping("alpha", writes_a_record=5, on_files=True, agent=True)
+    definition = machines.make(keeping, tmp_path / "disks")
+    with machines.guest(definition, agent_channel(tmp_path / "agent")) as guest:
+        guest.hear("ledger: acknowledged")
+        agent = Agent(tmp_path / "agent")
+        assert agent.ask("guest-fsfreeze-freeze") == 2
+        last = acknowledged(guest)
+        frozen = raw_copies(definition, tmp_path / "frozen")
+        assert agent.ask("guest-fsfreeze-status") == "frozen"
+        assert agent.ask("guest-fsfreeze-thaw") == 2
+        wait_until(lambda: acknowledged(guest) > last + 1, 60)
+        living = raw_copies(definition, tmp_path / "living")
+        agent.tell("guest-shutdown")
+        guest.wait(60)
+        agent.close()
+    with ledger.opened(*machines.ledger_files(frozen, tmp_path / "frozen")) as disks:
+        # It says what it acknowledged five times a second.
+        bounds = ledger.Bounds(at_least=last, at_most=last + keeping.records_a_second)
+        assert ledger.judge(disks, bounds, name="alpha").life == 1
+    with pytest.raises(ToolFailed, match="cut off"):
+        machines.ledger_files(living, tmp_path / "living")
+    stopped = raw_copies(definition, tmp_path / "stopped")
+    with ledger.opened(*machines.ledger_files(stopped, tmp_path / "stopped")) as disks:
+        assert f"ledger: closed at record {ledger.judge(disks).last}" in guest.console
 
 
 def test_machines_on_one_network_hear_of_each_others_records(tmp_path: Path) -> None:
