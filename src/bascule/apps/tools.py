@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bascule.front.cli.tools import Existing
+from bascule.model.machines import MachineDefinition
 from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.machines import RunningMachine
@@ -89,6 +90,11 @@ class SystemTools:
         if is_named:
             return self.open_hypervisor(host).adopt(name)
         return self.open_machine(Path(words), folder)
+
+    def definition(self, words: str) -> MachineDefinition | None:
+        """Return what the machine is made of that words name, None where no host defined it."""
+        host, is_named, name = words.partition("#")
+        return self.open_hypervisor(host).definition(name) if is_named else None
 
     @cached_property
     def _park(self) -> FakePark:

@@ -10,14 +10,11 @@ store alone says which (R-FO-7). A failover that is cancelled abandons its gener
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from bascule.data.store import Vault
 from bascule.model.errors import Missing, Refused
-
-_GENERATION = re.compile(r"(?P<group>.+?)~(?P<number>[1-9][0-9]*)")
-
+from bascule.model.generations import family, following, number_of
 
 _ABANDONED = "abandoned by "
 
@@ -36,13 +33,13 @@ class Lineage:
     @property
     def next(self) -> str:
         """Return the name of a log that nobody began."""
-        return f"{self.group}~{_number(self.logs[-1]) + 1}"
+        return following(self.logs[-1])
 
 
 def lineage(vault: Vault, group: str) -> Lineage:
     """Return the generations of a group, or of the group that ``group`` is a generation of."""
     name = family(group)
-    logs = sorted((log for log in vault.groups() if family(log) == name), key=_number)
+    logs = sorted((log for log in vault.groups() if family(log) == name), key=number_of)
     if not logs:
         raise Missing(f"there is no group {name}", cure="its groups: " + ", ".join(vault.groups()))
     return Lineage(name, tuple(logs), next(log for log in reversed(logs) if not _is_abandoned(vault, log)))
@@ -50,23 +47,12 @@ def lineage(vault: Vault, group: str) -> Lineage:
 
 def _is_abandoned(vault: Vault, log: str) -> bool:
     head = vault.log(log).head()
-    return head is not None and _number(log) > 1 and head.entry.writer.startswith(_ABANDONED)
+    return head is not None and number_of(log) > 1 and head.entry.writer.startswith(_ABANDONED)
 
 
 def abandon(vault: Vault, log: str, who: str) -> None:
     """End a generation whose machines are no more: the one before is the newest again."""
     vault.begin(log, writer=f"{_ABANDONED}{who}").close()
-
-
-def family(log: str) -> str:
-    """Return the name of the group that a log is a generation of."""
-    found = _GENERATION.fullmatch(log)
-    return found["group"] if found else log
-
-
-def _number(log: str) -> int:
-    found = _GENERATION.fullmatch(log)
-    return int(found["number"]) if found else 1
 
 
 def begun_by(vault: Vault, log: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 
 from bascule.data.store import DiskKey
 from bascule.model.errors import BasculeError, Unavailable
+from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock
 from bascule.ports.machines import Recorded, RunningMachine, Tracking
 
@@ -26,10 +27,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A machine of a group: the name that it is kept under, and how to connect to it."""
+    """A machine of a group: the name that it is kept under, how to connect to it, and what it is made of.
+
+    ``definition`` is None where nobody on this host defined it.
+    """
 
     id: str
     adopt: Callable[[], RunningMachine]
+    definition: Callable[[], MachineDefinition | None] = lambda: None
 
 
 class Attendance:
@@ -40,6 +45,7 @@ class Attendance:
         self.machine: RunningMachine | None = None
         self.since: Tracking = {}
         self.absence: BasculeError | None = None
+        self.definition: MachineDefinition | None = None
         self._member = member
         self._clock = clock
         self._due = clock.monotonic()
@@ -53,6 +59,7 @@ class Attendance:
         """Connect to the machine; False if it is away."""
         begun = self._clock.monotonic()
         try:
+            self.definition = self._member.definition()
             self.machine, self.absence = self._member.adopt(), None
         except BasculeError as error:
             self.absence = error

@@ -7,7 +7,8 @@ made, and that record began no later than the point's instant. A cycle that fail
 back nothing but its own instant: its changes count again in the next one.
 
 Where the record is lost, what changed is unknown: the disk is compared with the store by
-digests, and only what differs is sent (R-R-2).
+digests, and only what differs is sent (R-R-2). A machine that was recovered here is better off: what it
+wrote since is told by whoever serves its disks, as the note of the newest point says.
 
 A machine of a group that is away stays in the point what it was, and the point says that it is
 not complete (R-RP-5); when the machine is back, its next delta counts from where it was left.
@@ -15,27 +16,26 @@ not complete (R-RP-5); when the machine is back, its next delta counts from wher
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 
 import structlog
 
+from bascule.blocks.extents import Extent
+from bascule.data.pipeline.changed import ChangedSource
 from bascule.data.pipeline.copy import Capture, Copied, copy
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.pipeline.resync import resync
 from bascule.data.store import Claim, DiskKey, DiskSpec, GroupWriter, MachineSpec, Tuning, Vault
 from bascule.model.errors import BasculeError, Missing, Refused
+from bascule.model.notes import MachineNote, from_text, to_text
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
 from bascule.ports.machines import Frozen, Recorded, Tracking
 
 from .instants import Instant
 from .members import Member, Members
-
-_VERSION = 1
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +98,7 @@ class Replicator:
         self._names = names
         self._members = Members(members, world.clock)
         self._writer: GroupWriter | None = None
+        self._notes: dict[str, MachineNote] = {}
 
     def cycle(self) -> Cycled:
         """Make a point, or raise and lose nothing: the next cycle sends what this one would have."""
@@ -144,15 +145,17 @@ class Replicator:
             )
         try:
             with vault.peek(names.group) as newest:
-                machines = {machine.id: _tracking_in(machine.definition) for machine in newest.info.machines}
+                self._notes = {machine.id: from_text(machine.definition) for machine in newest.info.machines}
         except Missing:
             return {}
-        if strangers := machines.keys() - set(self._members.ids):
+        if strangers := self._notes.keys() - set(self._members.ids):
             raise Refused(
                 f"group {names.group} holds {', '.join(sorted(strangers))} too: a point is all its machines",
                 cure="name all of them, or choose another group",
             )
-        return machines if self._world.rules.believes() else {}
+        if not self._world.rules.believes():
+            return {}
+        return {machine: note.tracking for machine, note in self._notes.items()}
 
     def _send(self, instant: Instant, absent: tuple[str, ...]) -> tuple[Copied, tuple[DiskKey, ...]]:
         assert self._writer is not None, "a session begins before anything is frozen"
@@ -163,24 +166,41 @@ class Replicator:
             for machine, frozen in instant.frozen.items():
                 for disk in frozen.disks:
                     key = DiskKey(machine, disk.id)
-                    sources[key] = world.open_source(disk.words)
-                    open_sources.callback(sources[key].close)
-                    if not disk.is_delta:
-                        unknown.append(key)
+                    sources[key] = source = world.open_source(disk.words)
+                    open_sources.callback(source.close)
+                    if not disk.is_delta and writer.disk_size(key) is not None:
+                        written = self._written(key)
+                        if written is None:
+                            unknown.append(key)
+                        else:
+                            sources[key] = ChangedSource(source, written)
             specs = [self._spec(machine, frozen) for machine, frozen in instant.frozen.items()]
             capture = Capture(specs, sources, instant.captured_at, absent=absent)
-            compared = tuple(key for key in unknown if writer.disk_size(key) is not None)
-            if not compared:
+            if not unknown:
                 return copy(writer, capture, world.conduct()), ()
-            world.rules.may_compare(compared)
-            log.info("replication.compares", group=writer.group, disks=compared)
-            return resync(world.vault, writer, capture, world.conduct()).copied, compared
+            world.rules.may_compare(unknown)
+            log.info("replication.compares", group=writer.group, disks=unknown)
+            return resync(world.vault, writer, capture, world.conduct()).copied, tuple(unknown)
+
+    def _written(self, disk: DiskKey) -> list[Extent] | None:
+        """Return all that changed since the group began, if somebody tells it; asked after the instant."""
+        words = self._notes.get(disk.machine, MachineNote()).written.get(disk.disk)
+        if words is None or not self._world.rules.believes():
+            return None
+        try:
+            with closing(self._world.open_source(words)) as told:
+                return list(told.extents())
+        except BasculeError as error:
+            log.warning("replication.not_told", disk=disk, reason=error.message)
+            return None
 
     def _spec(self, machine: str, frozen: Frozen) -> MachineSpec:
         disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in frozen.disks)
-        running = self._members.here[machine].machine
-        name = running.name if running is not None else ""
-        return MachineSpec(machine, name or machine, disks, _definition(frozen.tracking))
+        attendance = self._members.here[machine]
+        name = attendance.machine.name if attendance.machine is not None else ""
+        known = self._notes.get(machine, MachineNote())
+        note = replace(known, machine=attendance.definition or known.machine, tracking=frozen.tracking)
+        return MachineSpec(machine, name or machine, disks, to_text(note))
 
     def _keep(self, instant: Instant) -> None:
         """Let go of all machines; the point is made, so one that ended meanwhile takes nothing from it."""
@@ -198,18 +218,3 @@ class Replicator:
             self._writer.close()
             self._writer = None
         self._members.close()
-
-
-def _definition(tracking: Tracking) -> str:
-    return json.dumps({"version": _VERSION, "tracking": dict(tracking)}, sort_keys=True)
-
-
-def _tracking_in(definition: str) -> Tracking:
-    """Return what a point says of the record that began with it; nothing if it was made in another way."""
-    try:
-        fields: Any = json.loads(definition)
-        if fields["version"] != _VERSION:
-            return {}
-        return {str(disk): str(bitmap) for disk, bitmap in fields["tracking"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}

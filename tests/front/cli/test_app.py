@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from bascule.front.cli.app import build
 
-NOUNS = ("store", "key", "machine", "provider")
+NOUNS = ("store", "key", "machine", "provider", "replica")
 COMMANDS = [
     (),
     ("store",),
@@ -23,10 +23,10 @@ COMMANDS = [
     ),
     *(("machine", verb) for verb in ("console", "screenshot")),
     ("copy",),
-    (
-        "replica",
-        "replicate",
-    ),
+    ("replica",),
+    *(("replica", verb) for verb in ("fail-over", "change-point", "commit", "cancel", "status")),
+    *(("replica", verb) for verb in ("test", "clean-up")),
+    ("replicate",),
     ("protect",),
     ("unprotect",),
     ("status",),

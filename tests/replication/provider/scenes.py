@@ -61,6 +61,7 @@ class Scene:
             self.clock,
             self.open_vault,
             self.adopt,
+            lambda _words: None,
             self.open_source,
             who,
             workers=1,

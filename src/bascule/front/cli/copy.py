@@ -23,7 +23,7 @@ from .printing.documents import point_document
 from .printing.screen import Screen
 from .stopping import conducted, going_on
 from .tools import Tools
-from .transfers.changed import ChangedSource, read_extents
+from .transfers.changed import read_extents
 from .words.options import Json, KeyFilePath, Limit, PassphrasePath, Store, Workers, tools_of
 from .words.quantities import bytes_text, seconds_text
 from .words.unlocking import KeyOptions, opened
@@ -149,6 +149,7 @@ def copy(
 @contextmanager
 def _captured(tools: Tools, order: Order) -> Iterator[Capture]:
     """Open the sources, all of them before anything is written anywhere."""
+    from bascule.data.pipeline.changed import ChangedSource
     from bascule.data.pipeline.copy import Capture
     from bascule.data.store import DiskKey, DiskSpec, MachineSpec
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
@@ -51,6 +52,9 @@ class Tools(Protocol):
 
     def adopt(self, words: str, folder: Path) -> RunningMachine:
         """Adopt the running machine that words name: a QMP socket, ``HOST#NAME``, or ``fake:NAME``."""
+
+    def definition(self, words: str) -> MachineDefinition | None:
+        """Return what the machine is made of that words name, None where no host defined it."""
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""

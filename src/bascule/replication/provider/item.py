@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bascule.data.pipeline.flow.crew import Cancel
 from bascule.model.errors import BasculeError, Cancelled, Fenced, Off, Refused, Unavailable
+from bascule.model.generations import family
 from bascule.model.health import Level
 from bascule.model.hours import Hours
 from bascule.model.items import Mark, State, Trouble, Wish, name_of
@@ -234,7 +235,7 @@ class Item:
             rules,
         )
         members = [
-            Member(name, partial(self._shop.adopt, words, room))
+            Member(name, partial(self._shop.adopt, words, room), partial(self._shop.definition, words))
             for name, words, room in places(wish, self.folder)
         ]
         self._replicator = Replicator(world, members, Names(wish.group, self._shop.who))
@@ -291,10 +292,11 @@ class Item:
 def places(wish: Wish, folder: ItemFolder) -> Iterator[tuple[str, str, Path]]:
     """Yield of each machine the name that it is kept under, its words, and its room.
 
-    One alone is called as its group, several as their words end.
+    One alone is called as its group, several as their words end. A group that changed sides has a
+    new name, its machines have not.
     """
     if len(wish.machines) == 1:
-        yield wish.group, wish.machines[0], folder.room
+        yield family(wish.group), wish.machines[0], folder.room
         return
     for words in wish.machines:
         name = name_of(words)

@@ -13,6 +13,7 @@ from bascule.data.pipeline.flow.crew import Cancel
 from bascule.data.pipeline.flow.progress import Meter, Observer
 from bascule.data.pipeline.flow.throttle import Throttle
 from bascule.data.store import Vault
+from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
 from bascule.ports.machines import RunningMachine
@@ -29,6 +30,7 @@ class Workshop:
     clock: Clock
     open_vault: Callable[[str, str], Vault]
     adopt: Callable[[str, Path], RunningMachine]
+    definition: Callable[[str], MachineDefinition | None]
     open_source: Callable[[str], DiskSource]
     who: str
     throttle: Throttle | None = None

@@ -123,6 +123,7 @@ def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "
             tools.clock,
             open_vault,
             tools.adopt,
+            tools.definition,
             tools.open_source,
             tools.who,
             throttle_of(tools.clock, limit),

@@ -1,40 +1,11 @@
-"""A disk of which somebody knows what changed: a list of ranges beside the disk itself."""
+"""A list of what changed on a disk, as somebody wrote it down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bascule.blocks.extents import Extent, merge
 from bascule.model.errors import Refused
-from bascule.ports.disks import DiskSource
-
-
-class ChangedSource:
-    """A source cut down to what is said to have changed; closing it is the caller's."""
-
-    is_delta = True
-
-    def __init__(self, whole: DiskSource, changed: Sequence[Extent]) -> None:
-        self._whole = whole
-        self._changed = changed
-        self.size_bytes = whole.size_bytes
-
-    def extents(self) -> Iterator[Extent]:
-        """Yield what is said to have changed."""
-        return iter(self._changed)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Read from the disk itself."""
-        self._whole.read_into(offset, buffer)
-
-    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
-        """Read from the disk itself."""
-        self._whole.read_many(pieces)
-
-    def close(self) -> None:
-        """Close the disk."""
-        self._whole.close()
 
 
 def read_extents(path: Path, size: int) -> list[Extent]:
