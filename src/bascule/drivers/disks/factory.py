@@ -6,7 +6,8 @@
 A source may add ``bitmap=NAME`` to read only what that dirty bitmap marks (an NBD
 export of QEMU, or a qcow2); a raw disk ``direct=yes`` or ``direct=no`` to go around
 the page cache or through it; ``nbds`` takes ``tls-certificates=FOLDER`` with
-ca-cert.pem and, for a server that asks, client-cert.pem and client-key.pem.
+ca-cert.pem and, for a server that asks, client-cert.pem and client-key.pem. ``lender=NAME``
+means connections that only the export's owner, in this process, can make and end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bascule.wire.nbd.connecting import Access
 
 _PATH_OPTIONS: Final = frozenset({"format", "bitmap", "direct"})
-_NBD_OPTIONS: Final = frozenset({"bitmap", "socket", "tls-certificates"})
+_NBD_OPTIONS: Final = frozenset({"bitmap", "lender", "socket", "tls-certificates"})
 
 
 class Words(NamedTuple):
@@ -51,7 +52,12 @@ def open_source(text: str) -> DiskSource:
 
         from .nbd import NbdSource
 
-        return NbdSource.connect(Address.parse(text), bitmap=bitmap, access=_access(words))
+        address = Address.parse(text)
+        if name := words.options.get("lender"):
+            from bascule.wire.nbd.lent import lender
+
+            return NbdSource.lent(lender(name), address.export, bitmap=bitmap)
+        return NbdSource.connect(address, bitmap=bitmap, access=_access(words))
     path = _existing(words.where)
     image_format = format_of(path, words.options.get("format", ""))
     if image_format != RAW:

@@ -17,6 +17,7 @@ from bascule.model.errors import Missing, Refused
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import Client
 from bascule.wire.nbd.connecting import Access, contexts_of
+from bascule.wire.nbd.lent import Connect
 
 from .connections import Connections
 from .faults import check_range
@@ -56,6 +57,20 @@ class NbdSource:
             first.close()
             raise _no_bitmap(bitmap, str(address), contexts_of(address, queries=(BITMAPS,), access=access))
         return cls(Connections(first, connect), context)
+
+    @classmethod
+    def lent(cls, connect: Connect, export: str, *, bitmap: str = "") -> NbdSource:
+        """Open an export over connections that its owner makes and ends."""
+        context = BITMAPS + bitmap if bitmap else ALLOCATION
+
+        def over() -> Client:
+            return Client.over(connect(), export=export, contexts=(context,), is_lent=True)
+
+        first = over()
+        if bitmap and context not in first.contexts:
+            first.close()
+            raise _no_bitmap(bitmap, export, [])
+        return cls(Connections(first, over), context)
 
     def extents(self) -> Iterator[Extent]:
         """Yield what is dirty, or what may hold data; all of it where the server does not tell."""

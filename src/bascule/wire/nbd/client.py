@@ -45,14 +45,18 @@ class Filled(NamedTuple):
 class Client:
     """A connection to one export. ``connect`` or ``over`` makes it, ``close`` ends it."""
 
-    def __init__(self, stream: Stream, agreement: Agreement, name: str, timeout: float) -> None:
+    def __init__(
+        self, stream: Stream, agreement: Agreement, name: str, timeout: float, *, is_lent: bool = False
+    ) -> None:
         self.name = name
         self.size_bytes = agreement.size_bytes
         self.flags = agreement.flags
         self.block_sizes: BlockSizes = agreement.sizes
         self.contexts: tuple[str, ...] = tuple(agreement.contexts.values())
         self._numbers = {context: number for number, context in agreement.contexts.items()}
-        self._exchange = Exchange(stream, name, structured=agreement.structured, timeout=timeout)
+        self._exchange = Exchange(
+            stream, name, structured=agreement.structured, timeout=timeout, is_lent=is_lent
+        )
 
     @classmethod
     def connect(
@@ -81,15 +85,21 @@ class Client:
         export: str = "",
         contexts: Sequence[str] = (),
         access: Access = BY_DEFAULT,
+        is_lent: bool = False,
     ) -> Self:
-        """Use a socket that is connected already. It belongs to the client from now on."""
+        """Use a socket that is connected already. It belongs to the client from now on.
+
+        The connection of one that ``is_lent`` is somebody else's to end: the client says no goodbye
+        and shuts nothing down, whatever happens, but closes this descriptor of it.
+        """
         name = f"the NBD server behind descriptor {connected.fileno()}"
-        return cls._open(connected, Wish(export, tuple(contexts), access.tls is not None, name), access)
+        wish = Wish(export, tuple(contexts), access.tls is not None, name)
+        return cls._open(connected, wish, access, is_lent=is_lent)
 
     @classmethod
-    def _open(cls, connected: socket.socket, wish: Wish, access: Access) -> Self:
+    def _open(cls, connected: socket.socket, wish: Wish, access: Access, *, is_lent: bool = False) -> Self:
         agreement, stream = negotiate(connected, wish, access, choose_export)
-        return cls(stream, agreement, wish.peer, access.timeout)
+        return cls(stream, agreement, wish.peer, access.timeout, is_lent=is_lent)
 
     @property
     def read_only(self) -> bool:

@@ -37,8 +37,11 @@ class _Run:
 class Exchange:
     """A negotiated connection. Not thread-safe. A peer that breaks the rules or goes away closes it."""
 
-    def __init__(self, stream: Stream, name: str, *, structured: bool, timeout: float) -> None:
+    def __init__(
+        self, stream: Stream, name: str, *, structured: bool, timeout: float, is_lent: bool = False
+    ) -> None:
         self._stream = stream
+        self._is_lent = is_lent
         self._name = name
         self._timeout = timeout
         self._answers = AnswerReader(structured=structured)
@@ -77,14 +80,16 @@ class Exchange:
         """Say goodbye and close; safe to call twice."""
         if not self._closed:
             self._closed = "it was closed"
-            with contextlib.suppress(OSError):
-                self._stream.send([REQUEST.pack(REQUEST_MAGIC, 0, DISCONNECT, 0, 0, 0)])
+            if not self._is_lent:
+                with contextlib.suppress(OSError):
+                    self._stream.send([REQUEST.pack(REQUEST_MAGIC, 0, DISCONNECT, 0, 0, 0)])
             self._stream.close()
 
     def fail(self, error: BasculeError) -> BasculeError:
         """Close because of an error, and return it."""
         self._closed = error.message
-        self._stream.abort()
+        if not self._is_lent:
+            self._stream.abort()
         self._stream.close()
         return error
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from bascule.model.errors import Refused
 
-from .monitor import Monitor
+from .monitor import Monitor, QemuRefused
 
 OURS = "bascule-"
+_DEEP = 2  # slashes of /machine/peripheral, which is no device
+_IOTHREADS = ("iothread", "iothread-vq-mapping")
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -76,14 +78,25 @@ def _disk(block: dict[str, Any]) -> Disk:
     )
 
 
-def refuse_iothread(monitor: Monitor, disk: Disk) -> None:
-    """QEMU 7.2 aborts when a filter is put under a disk that an iothread serves."""
-    properties = {found["name"] for found in monitor.execute("qom-list", path=disk.device)}
-    if "iothread" in properties and monitor.execute("qom-get", path=disk.device, property="iothread"):
-        raise Refused(
-            f"disk {disk.id} is served by an iothread, which QEMU does not survive while it is frozen",
-            cure="start the machine without iothread= for this disk",
-        )
+def has_iothread(monitor: Monitor, disk: Disk) -> bool:
+    """Tell whether an iothread serves a disk: its own, or one of the controller that it hangs on."""
+    return any(_is_set(monitor, place, name) for place in _places(monitor, disk) for name in _IOTHREADS)
+
+
+def _places(monitor: Monitor, disk: Disk) -> Iterator[str]:
+    """Yield a disk's place in QEMU's object tree, and those that its bus is a part of."""
+    yield disk.device
+    bus = monitor.execute("qom-get", path=disk.device, property="parent_bus")
+    while bus.startswith("/machine/") and bus.count("/") > _DEEP:
+        bus = bus.rpartition("/")[0]
+        yield bus
+
+
+def _is_set(monitor: Monitor, path: str, name: str) -> bool:
+    try:
+        return bool(monitor.execute("qom-get", path=path, property=name))
+    except QemuRefused:  # it has no such property
+        return False
 
 
 def bitmaps_in(node: dict[str, Any]) -> Iterator[Bitmap]:

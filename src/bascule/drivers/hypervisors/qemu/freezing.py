@@ -1,6 +1,7 @@
 """The instant of a machine: its disks made ready, frozen, and shown.
 
-A machine with one disk that is frozen alone needs no pause. Several disks are frozen between ``stop`` and
+A machine that is frozen alone needs no pause if it has one disk, or if iothreads serve all of them
+(``fleeced``). Other disks are frozen between ``stop`` and
 ``cont``, which are sent with all that is between them in one piece, over a connection that
 outlives this process (``keeper``). Machines that are frozen together stop, freeze and go on
 step by step, for the last to stop decides when the first may be frozen; should we die

@@ -17,9 +17,10 @@ from bascule.model.errors import Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
-from .disks import OURS, Disk, disks_of, nodes_under, refuse_iothread
+from .disks import OURS, Disk, disks_of, has_iothread, nodes_under
 from .exports import end_export, serve_in
 from .filtered import FilteredSlot, drive
+from .fleeced import LINES, FleecedSlot, end_job, end_lines
 from .freezing import FreezingQemu, standing_in
 from .frozen import FrozenQemu, Slot, take_back
 from .images import told_of
@@ -34,7 +35,7 @@ class QemuMachine:
         self._folder = folder
         self._clock = clock
         self._ids = ids
-        self._fit: set[str] = set()  # devices that were looked at; what serves one does not change
+        self._is_threaded: dict[str, bool] = {}  # by device; what serves one does not change
         self._freezing: FreezingQemu | None = None  # the last one that may stand still
         with told_of(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,10 +91,10 @@ class QemuMachine:
         return freezing
 
     def _slot(self, disk: Disk, name: str, since: str) -> Slot:
-        if disk.device not in self._fit:
-            refuse_iothread(self._monitor, disk)
-            self._fit.add(disk.device)
-        return FilteredSlot(self._monitor, disk, self._folder, name, since)
+        if disk.device not in self._is_threaded:
+            self._is_threaded[disk.device] = has_iothread(self._monitor, disk)
+        kind = FleecedSlot if self._is_threaded[disk.device] else FilteredSlot
+        return kind(self._monitor, disk, self._folder, name, since)
 
     def recorded(self, since: Tracking) -> dict[str, Recorded]:
         """See RunningMachine."""
@@ -112,11 +113,17 @@ class QemuMachine:
         for export in self._monitor.execute("query-block-exports"):
             if export["id"].startswith(OURS):
                 end_export(self._monitor, export["id"])
+        places = len(self._monitor.execute("query-block"))
+        end_lines(self._monitor, range(places * LINES))
+        for job in self._monitor.execute("query-jobs"):
+            if job["id"].startswith(OURS):
+                end_job(self._monitor, job["id"])
         graph = self._monitor.execute("x-debug-query-block-graph")
         names = sorted(str(node["name"]) for node in graph["nodes"])
         self._remove(names, "s-")  # a filter that is looked through holds on to its disk
         self._put_back(graph)
         self._remove(names, "c-")
+        self._remove(names, "q-")
         self._remove(names, "f-")
         for path in self._folder.glob(f"{OURS}f-*"):
             path.unlink()

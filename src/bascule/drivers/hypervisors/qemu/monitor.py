@@ -114,6 +114,18 @@ class Monitor:
                 raise QemuRefused(f"QEMU ({self._name}) refuses {command.name}: {answer['error']['desc']}")
         return [answer["return"] for answer in answers]
 
+    def hand_over(self, name: str, descriptor: int) -> None:
+        """Give QEMU a descriptor, which it holds under a name until ``closefd``, whatever becomes of us."""
+        self._number += 1
+        command = {"execute": "getfd", "arguments": {"fdname": name}, "id": self._number}
+        try:
+            socket.send_fds(self._socket, [json.dumps(command).encode() + b"\n"], [descriptor])
+        except OSError as error:
+            raise self._gone(error) from error
+        answer = self._answer(self._number)
+        if "error" in answer:
+            raise QemuRefused(f"QEMU ({self._name}) refuses getfd: {answer['error']['desc']}")
+
     def _answer(self, number: int) -> Json:
         while True:
             message = self._message()
