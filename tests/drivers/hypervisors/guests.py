@@ -23,6 +23,13 @@ say "disks $(grep -c 'vd[a-z]$' /proc/partitions)"
 button=/dev/input/$(ls -d /sys/devices/LNXSYSTM*/LNXPWRBN*/input/input*/event* | sed 's,.*/,,')
 case "$(cat /proc/cmdline)" in
 *temper=brief*) say ready;;
+*temper=busy*) say ready; n=0
+    while true; do
+        echo 3 > /proc/sys/vm/drop_caches
+        if echo $n | dd of=/dev/vda conv=fsync 2> /dev/null && head -c 9 /dev/vda > /dev/null
+        then n=$((n + 1)); say "beat $n."; else say "failed at $n"; fi
+        sleep 0.1
+    done;;
 *temper=deaf*) say ready; while true; do sleep 1000; done;;
 *) exec 3< $button; say ready; dd of=/dev/null bs=24 count=1 <&3; say asked;;
 esac
@@ -37,6 +44,7 @@ def made_in(folder: Path) -> Path:
 def boot_of(initrd: Path, temper: str = "", more: str = "") -> DirectBoot:
     """Return how to boot it, of a temper that the contract names.
 
+    One that is *busy* writes and reads its first disk and says ``beat N.`` each time, or ``failed``.
     Told ``address=A/N peer=B`` it takes an address and says ``heard B`` when that one answers.
     """
     words = f"console=ttyS0 quiet panic=-1 temper={temper or 'obedient'} {more}".rstrip()

@@ -24,6 +24,8 @@ _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
 _END_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 10.0
+_GO_ON_SECONDS = 5.0
+_TO_FAIL_SECONDS = 0.2
 _STANDS_FOR_A_DISK = "io-error"
 
 
@@ -112,10 +114,32 @@ def _answers(folder: MachineFolder) -> bool:
 
 
 def go_on(folder: MachineFolder) -> None:
-    """Let a machine go on that stands still because a disk failed it; others had their reasons."""
-    with talk_to(folder) as monitor:
-        if monitor.execute("query-status")["status"] == _STANDS_FOR_A_DISK:
+    """Let a machine go on that stands still because a disk failed it; others had their reasons.
+
+    The first request after a while fails whether the server is back or not: QEMU begins to connect with it,
+    and does not wait. So it is let go again, until it runs or the time is over.
+    """
+    process = Process.running(folder.pid)
+    if process is None:
+        return
+    with process:
+        deadline = time.monotonic() + _GO_ON_SECONDS
+        while _stands_for_a_disk(folder, let_go=True):
+            if process.has_ended(_TO_FAIL_SECONDS) or not _stands_for_a_disk(folder, let_go=False):
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{folder.name} stands still: a disk of it does not answer",
+                    cure="see that what serves its disks runs, then start it again",
+                )
+
+
+def _stands_for_a_disk(folder: MachineFolder, *, let_go: bool) -> bool:
+    with _monitor(folder) as monitor:
+        stands: bool = monitor.execute("query-status")["status"] == _STANDS_FOR_A_DISK
+        if stands and let_go:
             monitor.execute("cont")
+    return stands
 
 
 def shut_down(folder: MachineFolder, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
