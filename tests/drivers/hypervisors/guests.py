@@ -23,6 +23,7 @@ say "disks $(grep -c 'vd[a-z]$' /proc/partitions)"
 button=/dev/input/$(ls -d /sys/devices/LNXSYSTM*/LNXPWRBN*/input/input*/event* | sed 's,.*/,,')
 case "$(cat /proc/cmdline)" in
 *temper=brief*) say ready;;
+*temper=again*) say ready; reboot -f;;
 *temper=busy*) say ready; n=0
     while true; do
         echo 3 > /proc/sys/vm/drop_caches
@@ -44,6 +45,7 @@ def made_in(folder: Path) -> Path:
 def boot_of(initrd: Path, temper: str = "", more: str = "") -> DirectBoot:
     """Return how to boot it, of a temper that the contract names.
 
+    One of temper *again* reboots as soon as it is ready.
     One that is *busy* writes and reads its first disk and says ``beat N.`` each time, or ``failed``.
     Told ``address=A/N peer=B`` it takes an address and says ``heard B`` when that one answers.
     """

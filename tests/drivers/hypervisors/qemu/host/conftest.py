@@ -51,7 +51,6 @@ class QemuSite(Site):
         host = self.connect()
         for name in host.machines():
             host.cut_power(name)
-        shutil.rmtree(self.folder)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,15 @@ def initrd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(initrd: Path) -> Iterator[QemuSite]:
-    made = QemuSite(Path(tempfile.mkdtemp(prefix="bsc-")), initrd)  # sockets need short paths
+def room() -> Iterator[Path]:
+    """A folder with a short path, as sockets need it."""
+    folder = Path(tempfile.mkdtemp(prefix="bsc-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def site(room: Path, initrd: Path) -> Iterator[QemuSite]:
+    made = QemuSite(room, initrd)
     yield made
     made.end()

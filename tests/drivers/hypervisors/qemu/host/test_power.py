@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.qemu.host import command
+from bascule.drivers.hypervisors.qemu.host.images import FIRMWARES
 from bascule.drivers.hypervisors.qemu.host.process import holder
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.errors import Refused, Unavailable
-from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Power
+from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Power
 from tests.contracts.hypervisors import READY, SIZE
 from tests.waiting import wait_until
 
@@ -228,3 +229,27 @@ def test_a_disk_has_its_name_as_its_serial_number_in_the_guest(site: QemuSite) -
     host = site.connect()
     host.start("web")
     wait_until(lambda: "serial disk0" in host.console("web"), site.patience)
+
+
+@pytest.mark.skipif(not any(code.exists() for code, _ in FIRMWARES), reason="this host has no UEFI firmware")
+def test_a_machine_boots_by_uefi_and_has_variables_of_its_own(site: QemuSite) -> None:
+    definition = defined(site)
+    host = site.connect()
+    host.define(
+        replace(definition, hardware=replace(definition.hardware, firmware=Firmware.UEFI, memory_mib=256))
+    )
+    host.start("web")
+    wait_until(lambda: READY in host.console("web"), site.patience)
+    assert (site.machine_folder("web").path / "variables.fd").stat().st_size > 0
+    host.cut_power("web")
+    host.start("web")
+    assert host.power("web") is Power.RUNNING
+
+
+def test_a_guest_that_starts_itself_anew_stays_the_same_machine(site: QemuSite) -> None:
+    defined(site, "again")
+    host = site.connect()
+    host.start("web")
+    first = holder(site.machine_folder("web").pid)
+    wait_until(lambda: host.console("web").count(READY) >= 2, site.patience)
+    assert holder(site.machine_folder("web").pid) == first

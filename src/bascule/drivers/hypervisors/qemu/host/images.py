@@ -19,6 +19,7 @@ from .folder import MachineFolder
 
 _HEAD = ">4sIQI"  # magic, version, where the backing file's name is, how long it is
 _MAGIC = b"QFI\xfb"
+_UEFI_MIB_MIN = 256  # seen: with 128 it faults before it starts anything
 _SHARE = Path("/usr/share")
 FIRMWARES = tuple(
     (_SHARE / code, _SHARE / variables)
@@ -44,6 +45,11 @@ def check_images(definition: MachineDefinition) -> None:
             raise Refused(f"{definition.name}: no kernel or initial file system is at {path}")
     if definition.hardware.firmware is Firmware.UEFI:
         _firmware(definition.name)
+        if definition.hardware.memory_mib < _UEFI_MIB_MIN:
+            raise Refused(
+                f"{definition.name}: UEFI does not start with {definition.hardware.memory_mib} MiB of memory",
+                cure=f"give it at least {_UEFI_MIB_MIN} MiB",
+            )
 
 
 def _firmware(name: str) -> tuple[Path, Path]:
