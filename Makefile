@@ -55,10 +55,12 @@ bench-rpo: ## Measure what a power cut costs a replicated machine, and what repl
 	$(SETUP) system python guest
 	@$(BIN)/python -m benchmarks.rpo
 
-lock: ## Renew requirements.lock from pyproject.toml
+lock: ## Renew requirements.lock and requirements-libvirt.lock from pyproject.toml
 	$(SETUP) python
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade \
 		--extra dev pyproject.toml -o requirements.lock
+	echo libvirt-python | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate \
+		--upgrade - -o requirements-libvirt.lock
 
 clean: ## Remove everything that is made: .venv, .cache, the tools' caches
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -229,8 +229,8 @@ def test_nothing_is_left_for_later_and_nothing_is_tied_to_one_machine() -> None:
     )
 
 
-def test_the_lock_file_has_hashes_and_no_addresses() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+def test_the_lock_files_have_hashes_and_no_addresses() -> None:
+    lock = "".join(path.read_text() for path in sorted(ROOT.glob("requirements*.lock")))
     pinned = re.findall(r"^[\w.-]+==\S+.*\\$", lock, re.MULTILINE)
     assert len(pinned) > 30
     assert not re.findall(r"^(?!    --hash=sha256:[0-9a-f]{64}(?: \\)?$)(?![\w.-]+==).+$", lock, re.MULTILINE)
