@@ -1,0 +1,128 @@
+"""A connection to a libvirt daemon, what is asked of it, and its errors in our families.
+
+The library is an extra that needs a compiler where it is installed, so it is imported here alone, and
+late. It has no types: the protocols below say of it what this room uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Protocol, cast
+
+from bascule.model.errors import BasculeError, Missing, Refused, Unavailable
+
+# From libvirt's virterror.h: stable numbers, so that nothing of the library is needed to tell errors apart.
+_NO_SUPPORT = 3
+_FROM_RPC = 7
+_NO_DOMAIN = 42
+_OPERATION_TIMEOUT = 68
+_OPERATION_UNSUPPORTED = 84
+_NO_CHECKPOINT = 103
+_NO_BACKUP = 104
+_CHECKPOINT_INCONSISTENT = 109
+
+_WITHOUT_RECORD = (_NO_CHECKPOINT, _CHECKPOINT_INCONSISTENT)
+_NOT_THERE = (_NO_SUPPORT, _OPERATION_UNSUPPORTED)
+
+
+class Checkpoint(Protocol):
+    """What libvirt calls a checkpoint: on each disk a bitmap that records from an instant on."""
+
+    def getName(self) -> str: ...  # noqa: N802 - the library spells it so
+
+    def getXMLDesc(self, flags: int = 0) -> str: ...  # noqa: N802 - the library spells it so
+
+    def delete(self, flags: int = 0) -> int: ...
+
+
+class Domain(Protocol):
+    """What libvirt calls a domain: a machine."""
+
+    def name(self) -> str: ...
+
+    def state(self) -> Sequence[int]: ...
+
+    def isActive(self) -> int: ...  # noqa: N802 - the library spells it so
+
+    def XMLDesc(self, flags: int = 0) -> str: ...  # noqa: N802 - the library spells it so
+
+    def blockInfo(self, path: str) -> Sequence[int]: ...  # noqa: N802 - the library spells it so
+
+    def suspend(self) -> int: ...
+
+    def resume(self) -> int: ...
+
+    def jobStats(self) -> dict[str, int]: ...  # noqa: N802 - the library spells it so
+
+    def abortJob(self) -> int: ...  # noqa: N802 - the library spells it so
+
+    def backupBegin(self, backup: str, checkpoint: str) -> int: ...  # noqa: N802 - the library spells it so
+
+    def backupGetXMLDesc(self) -> str: ...  # noqa: N802 - the library spells it so
+
+    def listAllCheckpoints(self) -> list[Checkpoint]: ...  # noqa: N802 - the library spells it so
+
+    def checkpointLookupByName(self, name: str) -> Checkpoint: ...  # noqa: N802 - the library spells it so
+
+
+class Connection(Protocol):
+    """What libvirt calls a connection: a host."""
+
+    def isAlive(self) -> int: ...  # noqa: N802 - the library spells it so
+
+    def lookupByName(self, name: str) -> Domain: ...  # noqa: N802 - the library spells it so
+
+    def close(self) -> int: ...
+
+
+def library() -> ModuleType:
+    """Return the library, or say how to get it."""
+    try:
+        import libvirt
+    except ImportError as error:
+        raise Refused(
+            "this Bascule was installed without the library that speaks to libvirt",
+            cure="install bascule[libvirt]; that needs libvirt's headers, pkg-config and a C compiler",
+        ) from error
+    # It would print every error on the terminal, the expected ones too.
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    return cast(ModuleType, libvirt)
+
+
+def connect(uri: str) -> Connection:
+    """Connect to the daemon that serves a host."""
+    found = library()
+    with told(f"libvirt at {uri}"):
+        return cast(Connection, found.open(uri))
+
+
+@contextmanager
+def told(what: str, otherwise: type[BasculeError] = Unavailable) -> Iterator[None]:
+    """Translate libvirt's errors; ``otherwise`` is the family of those that are not sorted here."""
+    errors = library().libvirtError
+    try:
+        yield
+    except errors as error:
+        code = error.get_error_code()
+        message = f"{what}: {error.get_error_message() or error}"
+        if error.get_error_domain() == _FROM_RPC:
+            raise Unavailable(message, cure="see whether the libvirt daemon runs, then try again") from error
+        if code == _NO_DOMAIN:
+            raise Missing(message, cure="see what machines the host has") from error
+        if code in _WITHOUT_RECORD:
+            raise Refused(message, cure="settle the machine first") from error
+        if code in _NOT_THERE:
+            raise Refused(message, cure="this libvirt is too old, or built without it") from error
+        if code == _OPERATION_TIMEOUT:
+            raise Unavailable(
+                message, cure="see which job somebody else has on this machine, then try again"
+            ) from error
+        raise otherwise(message) from error
+
+
+def is_no_backup(error: BasculeError) -> bool:
+    """Tell whether libvirt says that no backup is running."""
+    cause = error.__cause__
+    return cause is not None and getattr(cause, "get_error_code", lambda: 0)() == _NO_BACKUP

@@ -1,0 +1,87 @@
+"""Whether a domain runs, who stopped it, and how its backup is ended."""
+
+from __future__ import annotations
+
+from bascule.model.errors import Missing, Refused, Unavailable
+from bascule.ports.chance import Clock
+
+from .backups import OURS, is_of
+from .connection import Domain, is_no_backup, told
+
+_RUNNING = 1
+_STOPPED_BY_SOMEBODY = [3, 1]
+_STOPPED_BY_LACK_OF_ROOM = [3, 5]
+_ENDS_SECONDS = 60.0
+_LOOKS_SECONDS = 0.004
+
+
+def must_run(domain: Domain, name: str) -> None:
+    """Raise Unavailable if a domain is off."""
+    try:
+        with told(name):
+            is_on = domain.isActive()
+    except Missing as error:
+        raise Unavailable(f"{name} is gone", cure="see whether the machine was stopped") from error
+    if not is_on:
+        raise Unavailable(f"{name} is off", cure="start it")
+
+
+def runs(domain: Domain) -> bool:
+    """Tell whether the processors of a domain run."""
+    with told(domain.name()):
+        return domain.state()[0] == _RUNNING
+
+
+def let_run(domain: Domain) -> bool:
+    """Let a domain run that somebody stopped; tell whether that was so."""
+    with told(domain.name()):
+        if list(domain.state()) != _STOPPED_BY_SOMEBODY:
+            return False
+        domain.resume()
+        return True
+
+
+def is_short_of_room(domain: Domain) -> bool:
+    """Tell whether QEMU stopped a guest before a write for which there is no room."""
+    with told(domain.name()):
+        return list(domain.state()) == _STOPPED_BY_LACK_OF_ROOM
+
+
+def backup_of(domain: Domain) -> str:
+    """Return libvirt's description of the backup that runs, empty if none does."""
+    try:
+        with told(domain.name()):
+            return domain.backupGetXMLDesc()
+    except (Unavailable, Refused) as error:
+        if is_no_backup(error):
+            return ""
+        raise
+
+
+def has_backup(domain: Domain, names: str) -> bool:
+    """Tell whether a backup runs whose exports' names begin so."""
+    description = backup_of(domain)
+    return bool(description) and is_of(description, names)
+
+
+def end_backup(domain: Domain, clock: Clock) -> None:
+    """End our backup, if it runs, and wait until nothing of it is left.
+
+    A guest that was stopped because there was no room for what it overwrites goes on, and writes.
+    """
+    description = backup_of(domain)
+    if not description:
+        return
+    if not is_of(description, OURS):
+        raise Unavailable(
+            f"{domain.name()}: somebody else makes a backup of this machine", cure="wait until that has ended"
+        )
+    with told(domain.name()):
+        domain.abortJob()
+        deadline = clock.monotonic() + _ENDS_SECONDS
+        while domain.jobStats().get("type", 0):
+            if clock.monotonic() > deadline:
+                raise Unavailable(f"{domain.name()}: libvirt does not end our backup", cure="try again later")
+            clock.sleep(_LOOKS_SECONDS)
+        if is_short_of_room(domain):
+            domain.resume()
