@@ -242,6 +242,9 @@ class HypervisorContract:
         site.make(other, 2 * SIZE)
         host.define(replace(definition, disks=(other,)))
         assert self.disks(host) == {"disk0": SIZE}, "what runs goes on as it is"
+        with pytest.raises(Refused):
+            host.remove_disk(definition.disks[0])
+        assert site.is_there(definition.disks[0])
         host.cut_power("web")
         host.start("web")
         assert self.disks(host) == {"disk0": 2 * SIZE}

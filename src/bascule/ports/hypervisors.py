@@ -64,9 +64,10 @@ class Hypervisor(Protocol):
         """
 
     def remove_disk(self, place: DiskPlace) -> None:
-        """Remove an image that ``new_disk`` gave the place for. Refused if a machine is defined with it.
+        """Remove an image that ``new_disk`` gave the place for.
 
-        Refused for other places, too: an image that somebody brought is not ours to remove.
+        Refused if a machine is defined or runs with it, and for other places: an image that somebody brought
+        is not ours to remove.
         """
 
     def console(self, name: str) -> str:

@@ -62,7 +62,7 @@ def test_a_machine_is_defined_started_stopped_and_removed(machine: Site) -> None
     assert machine("console", "web").out == "guest: ready\n"
     assert machine("stop", "web").out == "web is off.\n"
     assert machine("remove", "web", "--disks").out == "Removed web.\nLeft /vm/web.qcow2.\n"
-    assert machine("list", "--json").document == {"machines": []}
+    assert machine("list", "--json").document == {"machines": [], "problems": []}
 
 
 def test_what_show_prints_as_json_can_be_defined_again(machine: Site, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_networks_are_listed(machine: Site) -> None:
 def test_who_names_no_host_or_no_machine_is_told_what_to_do(machine: Site, desk) -> None:
     assert machine("start", "ghost", code=2).err.count("ghost") == 1
     assert "BASCULE_HOST" in desk.run("machine", "list").err
-    assert desk.ok("machine", "list", "--host", desk.path("host"), "--json").document == {"machines": []}
+    assert desk.ok("machine", "list", "--host", desk.path("host"), "--json").document["machines"] == []
     assert desk.ok("machine", "networks", "--host", desk.path("host")).out == "isolated\nuser\n"
     assert (
         desk.run("machine", "show", "web", "--host", desk.path("host"), "--json").error["code"] == "missing"
@@ -128,3 +128,13 @@ def test_places_of_disks_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for wrong in ("/vm/web.img", "disk0="):
         with pytest.raises(Refused, match="is no disk"):
             disk_from(wrong)
+
+
+def test_a_machine_that_cannot_be_read_does_not_hide_the_others(desk, tmp_path: Path) -> None:
+    for name in ("good", "bad"):
+        desk.ok("machine", "define", name, "--host", tmp_path)
+    (tmp_path / "machines" / "bad" / "definition.json").write_text("{")
+    listed = desk.ok("machine", "list", "--host", tmp_path, "--json").document
+    assert [machine["name"] for machine in listed["machines"]] == ["good"]
+    assert [problem["name"] for problem in listed["problems"]] == ["bad"]
+    assert "bad: a machine's definition cannot be read" in desk.ok("machine", "list", "--host", tmp_path).out

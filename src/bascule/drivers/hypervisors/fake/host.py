@@ -191,6 +191,10 @@ class FakeHypervisor:
         for definition in self._definitions.values():
             if any(disk.words == place.words for disk in definition.disks):
                 raise Refused(f"{definition.name} is defined with {place.words}")
+        image = self.images.get(place.words)
+        for name, machine in self.running.items():
+            if any(disk is image for disk in machine.disks.values()):
+                raise Refused(f"{name} still runs with {place.words}")
         self.images.pop(place.words, None)
 
     @_verb

@@ -10,7 +10,7 @@ import typer
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.options import Host, Json, MachineName, host_of
 from bascule.front.cli.words.quantities import seconds_from
-from bascule.model.errors import Refused
+from bascule.model.errors import Damaged, Refused, Unavailable
 from bascule.model.machines import DiskPlace
 from bascule.ports.hypervisors import Hypervisor
 
@@ -34,9 +34,15 @@ def list_machines(context: typer.Context, host: Host = "", is_json: Json = False
       bascule machine list --host /srv/vm
     """
     opened = host_of(context, host)
-    found = [(opened.definition(name), opened.power(name)) for name in opened.machines()]
+    found, problems = [], []
+    for name in opened.machines():
+        try:
+            found.append((opened.definition(name), opened.power(name)))
+        except (Unavailable, Damaged) as error:  # the others are there to be listed
+            problems.append({"name": name, "message": error.message, "cure": error.cure})
     documents = [machine_document(definition, power) for definition, power in found]
-    Screen(is_json=is_json).show({"machines": documents}, machines_table(found))
+    lines = [*machines_table(found), *(f"{problem['name']}: {problem['message']}" for problem in problems)]
+    Screen(is_json=is_json).show({"machines": documents, "problems": problems}, lines)
 
 
 @app.command()

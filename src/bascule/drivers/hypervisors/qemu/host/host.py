@@ -21,7 +21,7 @@ from .networks import check_networks, networks_in
 from .picture import console_of, screen_of
 from .plugs import descriptors, plugged, sweep
 from .power import cut, go_on, launch, must_run, power_of, shut_down
-from .process import holder
+from .process import holder, is_in_use
 
 _OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
 
@@ -119,6 +119,8 @@ class QemuHost:
             for machine in self._folder.machines():
                 if any(Path(disk.words) == path for disk in machine.definition().disks):
                     raise Refused(f"{machine.name} is defined with {path}", cure="define it without, first")
+            if is_in_use(path):
+                raise Refused(f"{path} is open in another process", cure="stop the machine that still has it")
             path.unlink(missing_ok=True)
 
     def _must_be_ours(self, path: Path) -> None:

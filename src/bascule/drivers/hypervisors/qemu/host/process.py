@@ -34,10 +34,27 @@ def holder(pid_file: Path) -> int:
     except FileNotFoundError:
         return 0
     try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, *_, pid = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
+        return _locker(handle)
     finally:
         os.close(handle)
+
+
+def is_in_use(image: Path) -> bool:
+    """Return whether a process locked anything of an image, as QEMU and its tools do while it is open."""
+    try:
+        handle = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return _locker(handle) != 0
+    finally:
+        os.close(handle)
+
+
+def _locker(handle: int) -> int:
+    """Return who keeps us from locking a file: a process, -1 for one without a number, 0 for nobody."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, *_, pid = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
     return 0 if kind == fcntl.F_UNLCK else int(pid)
 
 
