@@ -1,7 +1,8 @@
 """Images of machines as files: looked for before a start, and read past the host's cache where that can be.
 
 Past the cache, because what a guest writes and the host still holds is written out by QEMU when a disk is
-frozen, with the guest standing still; and because guests cache what they read themselves.
+frozen, with the guest standing still: after 64 MiB a flush took 3 to 9 ms, and 44 to 88 ms through the
+cache; the writes themselves took a third of the time. And guests cache what they read themselves.
 """
 
 from __future__ import annotations
