@@ -67,6 +67,7 @@ class Busy:
         self._machine = machine
         self._write = write
         self.name, self.settle, self.close = machine.name, machine.settle, machine.close
+        self.recorded = machine.recorded
 
     def freeze(self, since: Tracking) -> Frozen:
         return self._machine.freeze(since)

@@ -37,6 +37,10 @@ from bascule.ports.machines import Frozen, Recorded, Tracking
 from .instants import Instant
 from .members import Member, Members
 
+# Four segments are being stored at one time: together they are a hundredth of the disks.
+_SEGMENTS_LEAST = 400
+_SEGMENT_SMALLEST = 2 << 20
+
 log = structlog.get_logger(__name__)
 
 
@@ -139,9 +143,8 @@ class Replicator:
         """Take the group over if it is not ours yet; return from where its machines' next deltas count."""
         vault, names = self._world.vault, self._names
         if self._writer is None:
-            tuning = Tuning.for_lanes(self._world.conduct().workers)
             self._writer = vault.begin(
-                names.group, writer=names.writer, tuning=tuning, claim=self._world.rules.claim
+                names.group, writer=names.writer, tuning=self._tuning(), claim=self._world.rules.claim
             )
         try:
             with vault.peek(names.group) as newest:
@@ -156,6 +159,13 @@ class Replicator:
         if not self._world.rules.believes():
             return {}
         return {machine: note.tracking for machine, note in self._notes.items()}
+
+    def _tuning(self) -> Tuning:
+        """Segments under way when we are killed are sent again, so small disks have small ones (R-R-10)."""
+        disks = self._members.recorded() or {}
+        part = sum(disk.size_bytes for disk in disks.values()) // _SEGMENTS_LEAST
+        usual = Tuning.for_lanes(self._world.conduct().workers)
+        return replace(usual, segment_bytes=min(max(part, _SEGMENT_SMALLEST), usual.segment_bytes))
 
     def _send(self, instant: Instant, absent: tuple[str, ...]) -> tuple[Copied, tuple[DiskKey, ...]]:
         assert self._writer is not None, "a session begins before anything is frozen"
