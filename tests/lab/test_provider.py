@@ -147,7 +147,6 @@ def test_a_first_copy_that_is_killed_sends_next_to_nothing_twice(tmp_path: Path)
         site.start()
         wait_until(lambda: site.item()["cycles"] == 1, 240)
         again = site.stored() - site.SIZE
-        print(json.dumps({"figure": "resent_of_killed_first_copy", "bytes": again, "kills": kills}))
         assert again <= kills * 0.02 * site.SIZE
         assert site.item()["resent_bytes"] <= again
     finally:

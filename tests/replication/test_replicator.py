@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 
 import pytest
@@ -13,8 +15,9 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.fake.machine import FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Refused, Unavailable
+from bascule.ports.disks import DiskSource
 from bascule.replication.members import Member
-from bascule.replication.replicator import Names, Replicator, World
+from bascule.replication.replicator import Names, Replicator, Rules, World
 
 BLOCK = 65536
 SIZE = 40 * BLOCK
@@ -147,3 +150,37 @@ def test_a_point_that_was_made_in_another_way_is_compared_with() -> None:
         copy(writer, capture, Conduct(Meter(scene.clock)))
     frozen.drop()
     assert scene.anew().cycle().compared == (DiskKey(WEB, "disk0"), DiskKey(WEB, "disk1"))
+
+
+def test_the_instant_lies_inside_what_makes_guests_ready_and_the_copy_after_it() -> None:
+    """R-RP-1: guests go on while bytes move, and the point says what came of it."""
+    scene = Scene()
+    told: list[str] = []
+
+    @contextmanager
+    def quiesce() -> Iterator[str]:
+        told.append("frozen")
+        yield "file-system"
+        told.append("thawed")
+        scene.host.write("disk0", 0, b"after the thaw")
+
+    def open_source(words: str) -> DiskSource:
+        told.append("read")
+        return scene.host.open(words)
+
+    world = World(
+        scene.vault,
+        scene.clock,
+        open_source,
+        lambda: Conduct(Meter(scene.clock), workers=1, readers=1),
+        Rules(quiesce=quiesce),
+    )
+    before = bytes(scene.host.disks["disk0"].content)
+    adopt = lambda: FakeMachine(scene.host, scene.clock, SystemIds())  # noqa: E731 - as short as it is
+    done = Replicator(world, [Member(NAMES.group, adopt)], NAMES).cycle()
+    assert told == ["frozen", "thawed", "read", "read"]
+    assert done.copied.point.consistency == "file-system"
+    with scene.vault.peek(NAMES.group) as point:
+        image = bytearray(SIZE)
+        point.disk(DiskKey(NAMES.group, "disk0")).read_into(0, memoryview(image))
+    assert image == before

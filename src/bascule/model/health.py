@@ -10,6 +10,7 @@ from .items import Facts, State, Wish
 
 HEARTBEAT_SECONDS = 15 * 60
 NO_POINT_SECONDS = 60 * 60
+_ROOM_LEAST = 64 << 20
 
 
 class Level(IntEnum):
@@ -90,16 +91,22 @@ def _of_item(wish: Wish, facts: Facts) -> Iterator[Reason]:
         )
     if wish.is_paused:
         yield Reason(Level.WARNING, "paused", "replication is paused", f"`bascule resume {wish.group}`")
-    left_out = [f"{disk.machine}/{disk.id}" for disk in facts.disks if not disk.is_protected]
-    if undecided := [name for name in left_out if not is_excluded(wish, name)]:
+    if facts.absent:
         yield Reason(
-            Level.WARNING, "disk-not-protected", f"{', '.join(undecided)} is not replicated", "--include it"
+            Level.WARNING, "machine-away", f"{', '.join(facts.absent)} is away, and stays what it was"
+        )
+    if facts.room_bytes is not None and facts.room_bytes < room_needed(facts):
+        yield Reason(
+            Level.WARNING,
+            "low-room",
+            f"{facts.room_bytes >> 20} MiB are free for what machines overwrite while their disks are copied",
+            "make room on that file system; a fleece that is full costs a point, never the machine",
         )
 
 
-def is_excluded(wish: Wish, disk: str) -> bool:
-    """Tell whether somebody chose not to replicate a disk, named with its machine or without."""
-    return disk in wish.exclude or disk.rpartition("/")[2] in wish.exclude
+def room_needed(facts: Facts) -> int:
+    """Return how many bytes should be free for fleeces: a hundredth of the disks, and 64 MiB (R-P-3)."""
+    return max(_ROOM_LEAST, sum(disk.size_bytes for disk in facts.disks if disk.is_protected) // 100)
 
 
 def _of_time(wish: Wish, facts: Facts, now: float) -> Iterator[Reason]:

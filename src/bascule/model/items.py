@@ -39,8 +39,11 @@ class Wish:
     resync: int = 0
     hand_over: bool = False
     take_over: str = ""
-    include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+    def wants(self, machine: str, disk: str) -> bool:
+        """Is a disk to be replicated? All are but those left out, as DISK or MACHINE/DISK (R-P-7)."""
+        return not {disk, f"{machine}/{disk}"} & set(self.exclude)
 
 
 def name_of(machine: str) -> str:
@@ -162,6 +165,8 @@ class Facts:
     cycle_seconds: float = 0.0
     totals: Totals = field(default_factory=Totals)
     disks: tuple[DiskFact, ...] = ()
+    absent: tuple[str, ...] = ()
+    room_bytes: int | None = None
 
 
 def written(document: Wish | Facts) -> str:

@@ -17,8 +17,8 @@ not complete (R-RP-5); when the machine is back, its next delta counts from wher
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -32,7 +32,7 @@ from bascule.model.errors import BasculeError, Missing, Refused
 from bascule.model.notes import MachineNote, from_text, to_text
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
-from bascule.ports.machines import Frozen, Recorded, Tracking
+from bascule.ports.machines import Frozen, FrozenDisk, Recorded, Tracking
 
 from .instants import Instant
 from .members import Member, Members
@@ -57,12 +57,16 @@ class Rules:
     """What whoever runs a replicator decides about its cycles; as it stands, all is allowed.
 
     ``claim`` sees whom a session would fence, ``may_compare`` which disks would be compared whole with the
-    store: both raise if that is not to be. ``believes`` says whether what the machine recorded is good.
+    store: both raise if that is not to be. ``believes`` says whether what the machine recorded is good,
+    ``wants`` which disks are replicated at all. The instant lies inside ``quiesce``, which makes guests
+    ready for it, lets them go on after it, and yields how consistent that makes the point (R-RP-1).
     """
 
     claim: Claim | None = None
     may_compare: Callable[[Sequence[DiskKey]], None] = lambda _disks: None
     believes: Callable[[], bool] = lambda: True
+    wants: Callable[[DiskKey], bool] = lambda _disk: True
+    quiesce: Callable[[], AbstractContextManager[str]] = lambda: nullcontext("crash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Cycled:
     """What one cycle did.
 
     ``compared`` names the disks whose changes were unknown, ``absent`` the machines that were away
-    and why. Machines that were frozen together stood still for ``held_seconds``.
+    and why. Machines that were frozen together stood still for ``held_seconds``. ``left_out`` are disks
+    that nobody wants to have replicated, and their sizes.
     """
 
     copied: Copied
@@ -90,6 +95,7 @@ class Cycled:
     point_age_seconds: float
     absent: Mapping[str, BasculeError]
     held_seconds: float
+    left_out: Mapping[DiskKey, int] = field(default_factory=dict)
 
 
 class Replicator:
@@ -110,10 +116,11 @@ class Replicator:
         begun = clock.monotonic()
         try:
             self._members.gather(self._newest)
-            instant = self._members.freeze()
+            with self._world.rules.quiesce() as consistency:
+                instant = self._members.freeze()
             absent = dict(self._members.absent)
             try:
-                copied, compared = self._send(instant, tuple(absent))
+                copied, compared = self._send(instant, tuple(absent), consistency)
             except BaseException:
                 instant.drop()
                 raise
@@ -123,7 +130,17 @@ class Replicator:
             self.close()
             raise
         age = clock.now() - instant.captured_at
-        return Cycled(copied, compared, clock.monotonic() - begun, age, absent, instant.held_seconds)
+        took = clock.monotonic() - begun
+        return Cycled(copied, compared, took, age, absent, instant.held_seconds, self._left_out(instant))
+
+    def _left_out(self, instant: Instant) -> Mapping[DiskKey, int]:
+        every = {DiskKey(m, disk.id): disk.size_bytes for m, f in instant.frozen.items() for disk in f.disks}
+        return {disk: size for disk, size in every.items() if not self._world.rules.wants(disk)}
+
+    def rest(self) -> None:
+        """Give memory back that the next cycle takes anew; what is open stays open."""
+        if self._writer is not None:
+            self._writer.uploads.rest()
 
     @property
     def session(self) -> str:
@@ -167,14 +184,16 @@ class Replicator:
         usual = Tuning.for_lanes(self._world.conduct().workers)
         return replace(usual, segment_bytes=min(max(part, _SEGMENT_SMALLEST), usual.segment_bytes))
 
-    def _send(self, instant: Instant, absent: tuple[str, ...]) -> tuple[Copied, tuple[DiskKey, ...]]:
+    def _send(
+        self, instant: Instant, absent: tuple[str, ...], consistency: str
+    ) -> tuple[Copied, tuple[DiskKey, ...]]:
         assert self._writer is not None, "a session begins before anything is frozen"
         writer, world = self._writer, self._world
         with ExitStack() as open_sources:
             sources: dict[DiskKey, DiskSource] = {}
             unknown: list[DiskKey] = []
             for machine, frozen in instant.frozen.items():
-                for disk in frozen.disks:
+                for disk in self._wanted(machine, frozen):
                     key = DiskKey(machine, disk.id)
                     sources[key] = source = world.open_source(disk.words)
                     open_sources.callback(source.close)
@@ -185,7 +204,7 @@ class Replicator:
                         else:
                             sources[key] = ChangedSource(source, written)
             specs = [self._spec(machine, frozen) for machine, frozen in instant.frozen.items()]
-            capture = Capture(specs, sources, instant.captured_at, absent=absent)
+            capture = Capture(specs, sources, instant.captured_at, consistency, absent)
             if not unknown:
                 return copy(writer, capture, world.conduct()), ()
             world.rules.may_compare(unknown)
@@ -204,12 +223,22 @@ class Replicator:
             log.warning("replication.not_told", disk=disk, reason=error.message)
             return None
 
+    def _wanted(self, machine: str, frozen: Frozen) -> list[FrozenDisk]:
+        found = [disk for disk in frozen.disks if self._world.rules.wants(DiskKey(machine, disk.id))]
+        if not found:
+            raise Refused(
+                f"no disk of {machine} is to be replicated", cure="include one, or unprotect the machine"
+            )
+        return found
+
     def _spec(self, machine: str, frozen: Frozen) -> MachineSpec:
-        disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in frozen.disks)
+        disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in self._wanted(machine, frozen))
         attendance = self._members.here[machine]
         name = attendance.machine.name if attendance.machine is not None else ""
         known = self._notes.get(machine, MachineNote())
-        note = replace(known, machine=attendance.definition or known.machine, tracking=frozen.tracking)
+        # A disk that is left out is in no point, so no delta may count from this one.
+        tracking = {disk.id: frozen.tracking[disk.id] for disk in disks if disk.id in frozen.tracking}
+        note = replace(known, machine=attendance.definition or known.machine, tracking=tracking)
         return MachineSpec(machine, name or machine, disks, to_text(note))
 
     def _keep(self, instant: Instant) -> None:

@@ -9,7 +9,7 @@ from random import Random
 
 from bascule.apps.chance import SystemIds
 from bascule.data.store import DiskKey, KeyFile, Vault
-from bascule.drivers.hypervisors.fake.machine import FakeHost, FakeMachine
+from bascule.drivers.hypervisors.fake.machine import FakeDisk, FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Off, Unavailable
 from bascule.model.hours import ANY
@@ -50,7 +50,7 @@ class Scene:
         self.clock = HandClock()
         self.chance = Random(7)
         self.hosts = {name: FakeHost({"disk0": self.chance.randbytes(SIZE)}, name) for name in groups}
-        self.objects = MemoryStore()
+        self.objects = MemoryStore(self.clock)
         self.vault = Vault.init(self.objects, KEY, ids=SystemIds(), clock=self.clock)
         self.folder = ProviderFolder(room / "provider")
         self.before_open: Callable[[], None] = lambda: None
@@ -99,6 +99,9 @@ class Scene:
 
     def facts(self, group: str = "web") -> Facts:
         return self.folder.item(group).facts()
+
+    def add_disk(self, group: str, disk: str) -> None:
+        self.hosts[group].disks[disk] = FakeDisk(bytearray(self.chance.randbytes(SIZE)))
 
     def write(self, group: str = "web", blocks: int = 1) -> None:
         for _ in range(blocks):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bascule.model.errors import Refused, Unavailable
 from bascule.model.hours import OUTSIDE_OFFICE
 from bascule.model.items import Mark, State
+from bascule.replication.provider.item import Item
 
 from .scenes import BLOCK, SIZE, Scene
 
@@ -222,3 +224,55 @@ def test_time_alone_raises_events_and_changes_nothing(scene: Scene) -> None:
     scene.step(item)
     item.watch()
     assert {"153007-ended", "rpo-over-threshold-ended"} <= set(events(scene))
+
+
+def test_a_disk_that_is_left_out_is_shown_and_can_be_taken_in_later(tmp_path: Path) -> None:
+    """R-P-7: "1 of 2 disks", and no new beginning."""
+    scene = Scene(tmp_path)
+    scene.add_disk("web", "disk1")
+    scene.protect()
+    scene.wish(exclude=("disk1",))
+    item = scene.item()
+    scene.step(item)
+    assert [(disk.id, disk.is_protected) for disk in scene.facts().disks] == [
+        ("disk0", True),
+        ("disk1", False),
+    ]
+    assert scene.facts().totals.read_bytes == SIZE
+    for _ in range(3):
+        scene.write()
+        scene.step(item)
+    assert len(scene.hosts["web"].disks["disk1"].records) <= 1, "records of a disk left out do not pile up"
+    scene.wish(exclude=())
+    before = scene.facts().totals.read_bytes
+    scene.step(item)
+    assert scene.facts().totals.read_bytes - before <= SIZE + BLOCK
+    assert all(disk.is_protected for disk in scene.facts().disks)
+    assert scene.facts().mark is None
+    scene.must_be_replicated()
+
+
+def test_disks_that_come_and_go_are_noticed_and_cost_no_other_disk_a_copy(scene: Scene) -> None:
+    """R-P-7, R-R-10."""
+    item = scene.item()
+    scene.step(item)
+    scene.add_disk("web", "disk1")
+    scene.step(item)
+    assert scene.facts().totals.read_bytes <= 2 * SIZE
+    assert len(scene.facts().disks) == 2
+    del scene.hosts["web"].disks["disk1"]
+    scene.step(item)
+    scene.step(item)
+    assert [disk.id for disk in scene.facts().disks] == ["disk0"]
+    assert {"disk-added", "disk-removed"} <= set(events(scene))
+    assert scene.facts().totals.read_bytes <= 2 * SIZE
+    scene.must_be_replicated()
+
+
+def test_without_room_for_fleeces_nothing_is_begun_and_the_cure_is_said(scene: Scene) -> None:
+    """R-P-3; low disk is an error that passes (R-R-3)."""
+    item = Item(scene.folder.item("web"), replace(scene.workshop(), free_bytes=lambda _: 1 << 20))
+    scene.step(item)
+    trouble = scene.facts().trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.family, "room" in trouble.cure) == ("low-room", "unavailable", True)

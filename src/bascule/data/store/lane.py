@@ -121,6 +121,13 @@ class Uploads:
         if self._failure is not None:
             raise self._failure
 
+    def rest(self) -> None:
+        """Give the memory of buffers back that nobody uses now; it is taken anew when it is needed."""
+        while not self._free.empty():
+            self._free.get().close()
+            with self._guard:
+                self._left += 1
+
     def close(self) -> None:
         """Wait for uploads under way, end the threads, and give the memory back. Safe to call twice."""
         self._pool.shutdown(wait=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from .caretaker import Caretaker
 from .folder import ProviderFolder
 from .item import REST_SECONDS, Item
 from .workshop import Workshop
@@ -42,17 +43,19 @@ class Conductor:
         self._turns: dict[str, _Turn] = {}
         self._heap: list[tuple[float, str]] = []
         self._changed = threading.Condition()
-        self._is_over = False
+        self._over = threading.Event()
         self._heavy = 0
         self._beaten = float("-inf")
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Keep all items replicated; ``wait`` sleeps and returns True when it is time to stop."""
         with self._folder.run():
+            care = Caretaker(self._folder, self._shop)
             threads = [
                 threading.Thread(target=self._work, name=f"item-{number}")
                 for number in range(self._shop.threads)
             ]
+            threads.append(threading.Thread(target=care.run, args=(self._over,), name="upkeep"))
             for thread in threads:
                 thread.start()
             try:
@@ -98,7 +101,7 @@ class Conductor:
 
     def _stop(self) -> None:
         with self._changed:
-            self._is_over = True
+            self._over.set()
             for turn in self._turns.values():
                 turn.item.interrupt(for_good=True)
             self._changed.notify_all()
@@ -111,7 +114,7 @@ class Conductor:
     def _next(self) -> _Turn | None:
         """Return whose turn it is, waiting until it is somebody's; None when all is over."""
         with self._changed:
-            while not self._is_over:
+            while not self._over.is_set():
                 turn, wait = self._choose()
                 if turn is not None:
                     return turn

@@ -23,13 +23,17 @@ from bascule.replication.replicator import Cycled, Names, Replicator, Rules, Wor
 
 from .folder import ItemFolder
 from .ledger import Ledger
-from .outcome import of_cycle
+from .outcome import disk_changes, of_cycle
 from .owner import Foreign, Owner
 from .workshop import Workshop
 
 # How long an item that waits for a person, or for its hours, sleeps; a changed wish wakes it.
 REST_SECONDS = 60.0
 _OFF_SECONDS = (5.0, 30.0)
+# Memory is kept between cycles of quick and small ones only: a hundred machines share a host.
+_QUICK_SECONDS = 5
+_QUICK_BYTES = 32 << 20
+_ROOM_LEAST = 8 << 20
 
 
 class ResyncDeferred(Refused):
@@ -192,13 +196,16 @@ class Item:
         found = replicator.recorded()
         if found is None or facts.newest is None or facts.mark is not None:
             return False
+        found = {disk: told for disk, told in found.items() if wish.wants(*disk)}
         known = [disk for disk in found.values() if disk.changed_bytes is not None]
         if any(disk.changed_bytes * 2 >= disk.size_bytes for disk in known if disk.changed_bytes):
             self._ledger.mark(Mark.TOO_MUCH)
             return False
         age = self._shop.clock.now() - facts.newest.captured_at
-        is_same = len(known) == len(found) and not any(disk.changed_bytes for disk in known)
-        return is_same and 0 <= age < wish.policy.idle_point_seconds
+        shown = {(disk.machine, disk.id): disk.size_bytes for disk in facts.disks if disk.is_protected}
+        is_same = shown == {disk: told.size_bytes for disk, told in found.items()}
+        is_still = len(known) == len(found) and not any(disk.changed_bytes for disk in known)
+        return is_same and is_still and 0 <= age < wish.policy.idle_point_seconds
 
     def _cycle(self, replicator: Replicator, wish: Wish) -> None:
         facts = self._ledger.facts
@@ -206,11 +213,29 @@ class Item:
             self._ledger.put(state=State.RESYNCING)
         elif facts.newest is None:
             self._ledger.put(state=State.SEEDING)
+        self._look_at_room()
         done: Cycled = replicator.cycle()
+        if wish.policy.interval_seconds > _QUICK_SECONDS or done.copied.read_bytes > _QUICK_BYTES:
+            replicator.rest()
         if self._owner is not None:
             self._owner.settle(replicator.session)
         resynced = wish.resync if facts.mark is not None or done.compared else facts.resynced
-        self._ledger.put(**of_cycle(self._ledger.facts, done, replicator.session), resynced=resynced)
+        after = of_cycle(self._ledger.facts, done, replicator.session)
+        if facts.disks:
+            for event, disk in disk_changes(facts.disks, after["disks"]):
+                self._ledger.note(event, Level.HEALTHY, message=f"{disk.machine}/{disk.id}")
+        self._ledger.put(**after, resynced=resynced)
+
+    def _look_at_room(self) -> None:
+        """R-P-3: what machines overwrite needs room; without any there is no point in beginning."""
+        free = self._shop.free_bytes(self.folder.room)
+        self._ledger.put(room_bytes=free)
+        if free < _ROOM_LEAST:
+            raise Unavailable(
+                f"{free >> 20} MiB are free in {self.folder.room}, where a machine's fleece would grow",
+                cure="make room on that file system",
+                code="low-room",
+            )
 
     def _open(self, wish: Wish) -> Replicator:
         """Fit out a replicator; it begins its session with its first cycle."""
@@ -226,7 +251,9 @@ class Item:
                 )
             self._ledger.put(state=State.RESYNCING)
 
-        rules = Rules(owner.claim(wish.take_over), may_compare, self._believes)
+        rules = Rules(
+            owner.claim(wish.take_over), may_compare, self._believes, lambda disk: wish.wants(*disk)
+        )
         world = World(
             vault,
             self._shop.clock,

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bascule.model.items import DiskFact, Facts, Newest, State
 from bascule.replication.replicator import Cycled
+
+
+def disk_changes(before: Sequence[DiskFact], after: Sequence[DiskFact]) -> Iterator[tuple[str, DiskFact]]:
+    """Yield what became of the disks of an item between two points: added, removed, resized (R-P-7)."""
+    old = {(disk.machine, disk.id): disk for disk in before}
+    new = {(disk.machine, disk.id): disk for disk in after}
+    for key, disk in new.items():
+        if key not in old:
+            yield "disk-added", disk
+        elif disk.size_bytes != old[key].size_bytes:
+            yield "disk-resized", disk
+    yield from (("disk-removed", disk) for key, disk in old.items() if key not in new)
 
 
 def of_cycle(facts: Facts, done: Cycled, session: str) -> dict[str, Any]:
@@ -21,6 +34,7 @@ def of_cycle(facts: Facts, done: Cycled, session: str) -> dict[str, Any]:
         resent_bytes=facts.totals.resent_bytes + copied.lost_bytes,
     )
     disks = [DiskFact(m.id, disk.id, disk.size_bytes) for m in point.machines for disk in m.disks]
+    disks += [DiskFact(*disk, size, False) for disk, size in done.left_out.items()]
     found: dict[str, Any] = {
         "state": State.REPLICATING,
         "safe_as_of": point.captured_at,
@@ -34,7 +48,8 @@ def of_cycle(facts: Facts, done: Cycled, session: str) -> dict[str, Any]:
         "fenced_by_writer": "",
         "cycle_seconds": done.seconds,
         "totals": totals,
-        "disks": tuple(disks),
+        "disks": tuple(sorted(disks, key=lambda disk: (disk.machine, disk.id))),
+        "absent": tuple(sorted(done.absent)),
     }
     if point.consistency == "app":
         found["app_consistent_at"] = point.captured_at

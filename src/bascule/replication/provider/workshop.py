@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,9 +20,15 @@ from bascule.ports.disks import DiskSource
 from bascule.ports.machines import RunningMachine
 
 
+def free_in(path: Path) -> int:
+    """Return how many bytes are free where a path is, or would be."""
+    return shutil.disk_usage(next(one for one in (path, *path.parents) if one.exists())).free
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path.
+    """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path,
+    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of, if its host knows.
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
     transfers at one time; the throttle and the buffers are shared by all of them.
@@ -38,6 +45,7 @@ class Workshop:
     threads: int = 4
     buffers: Buffers = field(default_factory=Buffers)
     local_time: Callable[[float], datetime] = datetime.fromtimestamp
+    free_bytes: Callable[[Path], int] = free_in
 
     def conduct(self, cancel: Cancel, observer: Observer) -> Conduct:
         """Return how to conduct one transfer."""

@@ -253,7 +253,8 @@ class FakeMachine:
         must_be_up(self._host)
         if not self._host.disks:
             raise Refused("this machine has no disk that it may write to")
-        if lost := [name for name, record in since.items() if record not in self._host.disks[name].records]:
+        here = {name: record for name, record in since.items() if name in self._host.disks}
+        if lost := [name for name, record in here.items() if record not in self._host.disks[name].records]:
             raise Refused(f"nothing records the changes of {', '.join(lost)} any more", cure="settle first")
 
     def recorded(self, since: Tracking) -> dict[str, Recorded]:

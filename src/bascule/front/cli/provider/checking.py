@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -81,6 +80,8 @@ def _look_at_store(tools: Tools, item: ItemFolder, wish: Wish, found: Found, tak
 
 
 def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None:
+    from bascule.replication.provider.workshop import free_in
+
     try:
         with closing(tools.adopt(words, room)) as machine:
             disks = machine.recorded({})
@@ -92,14 +93,10 @@ def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None
         return
     size = sum(disk.size_bytes for disk in disks.values())
     found.add(Finding("machine", True, f"{words} runs, with {len(disks)} disks of {bytes_text(size)}"))
-    free = shutil.disk_usage(_nearest(room)).free
+    free = free_in(room)
     need = int(size * _ROOM_PART)
     what = f"{bytes_text(free)} are free in {room}, about {bytes_text(need)} may be needed"
     found.add(Finding("room", free >= need, what, "make room, or put the provider's folder elsewhere", False))
-
-
-def _nearest(path: Path) -> Path:
-    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def found_lines(found: Found) -> Iterator[str]:

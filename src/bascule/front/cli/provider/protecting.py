@@ -50,6 +50,20 @@ Hours = Annotated[
 ]
 
 
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="DISK",
+        help="Leave a disk out: DISK, or MACHINE/DISK; may be repeated.",
+        show_default=False,
+    ),
+]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good.")
+]
+
+
 def protect(
     context: typer.Context,
     *,
@@ -61,10 +75,8 @@ def protect(
     keep: Keep = _DEFAULT.retention,
     rpo: Rpo = "15m",
     resync_hours: Hours = _DEFAULT.resync_hours,
-    take_over: Annotated[
-        bool,
-        typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good."),
-    ] = False,
+    exclude: Exclude = None,
+    take_over: TakeOver = False,
     check: Annotated[bool, typer.Option(help="Look first whether all that is needed is there.")] = True,
     key_file: KeyFilePath = None,
     is_json: Json = False,
@@ -93,6 +105,7 @@ def protect(
         resync_hours=resync_hours,
     )
     wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
+    wanted = replace(wanted, exclude=tuple(exclude or ()))
     provider = provider_of(tools, folder)
     item = provider.item(name)
     if check:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -28,6 +29,9 @@ from bascule.model.health import (
 from bascule.model.items import Facts, Wish
 
 from .naming import FolderPath, provider_of
+
+if TYPE_CHECKING:
+    from bascule.replication.provider.caretaker import Tended
 
 _WATCH_SECONDS = 1.0
 _HEAD = ("GROUP", "HEALTH", "STATE", "RPO>", "LATEST POINT", "AGE>", "EVERY>", "DISKS>")
@@ -69,21 +73,23 @@ def status(
         _show_events(tools, screen, folder, group)
         return
     if not watch:
-        looks, beat = _looks(tools, folder, group)
-        screen.show(_document(looks, beat), _lines(looks))
+        looks, beat, upkeep = _looks(tools, folder, group)
+        screen.show(_document(looks, beat, upkeep), _lines(looks))
         return
     stop = threading.Event()
     with on_stop(stop.set):
         while True:
-            looks, beat = _looks(tools, folder, group)
+            looks, beat, upkeep = _looks(tools, folder, group)
             if not is_json and sys.stdout.isatty():
                 say("\x1b[H\x1b[2J")
-            screen.event("status", _document(looks, beat), _lines(looks))
+            screen.event("status", _document(looks, beat, upkeep), _lines(looks))
             if stop.wait(_WATCH_SECONDS):
                 return
 
 
-def _looks(tools: Tools, folder: Path | None, group: str) -> tuple[list[Look], Heartbeat]:
+def _looks(tools: Tools, folder: Path | None, group: str) -> tuple[list[Look], Heartbeat, list[Tended]]:
+    from bascule.replication.provider.caretaker import tended
+
     provider = provider_of(tools, folder)
     items = [provider.existing(group)] if group else provider.items()
     beat, now = provider.heartbeat(), tools.clock.now()
@@ -92,15 +98,16 @@ def _looks(tools: Tools, folder: Path | None, group: str) -> tuple[list[Look], H
         wish, facts = item.wish(), item.facts()
         if wish is not None:
             looks.append(Look(wish, facts, now, reasons(wish, facts, now, beat)))
-    return looks, beat
+    return looks, beat, tended(provider.path / "upkeep.json")
 
 
-def _document(looks: list[Look], beat: Heartbeat) -> Document:
+def _document(looks: list[Look], beat: Heartbeat, upkeep: list[Tended]) -> Document:
     return {
         "provider": {
             "is_running": beat.is_running,
             "seen_at": None if beat.seen_at is None else moment_iso(beat.seen_at),
         },
+        "upkeep": [asdict(one) for one in upkeep],
         "groups": [_item_document(look) for look in looks],
     }
 
@@ -143,6 +150,8 @@ def _item_document(look: Look) -> Document:
         },
         "marked_for_resync": facts.mark and str(facts.mark),
         "fenced_by": facts.fenced_by_writer or None,
+        "absent_machines": list(facts.absent),
+        "room_bytes": facts.room_bytes,
         "read_bytes": facts.totals.read_bytes,
         "sent_bytes": facts.totals.sent_bytes,
         "stored_bytes": facts.totals.stored_bytes,
