@@ -28,7 +28,7 @@ def free_in(path: Path) -> int:
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path,
-    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of, if its host knows.
+    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of.
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
     transfers at one time; the throttle and the buffers are shared by all of them.
