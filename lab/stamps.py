@@ -36,20 +36,33 @@ def stamping(room: Path, drives: list[str], *, blocks: int, pause_us: int = 0, q
 
 def judge(image: bytes | bytearray) -> int:
     """Return the last write that a disk of stamps holds, with all before it, or raise NotExact."""
-    data, blocks = memoryview(image), len(image) // BLOCK
-    found = [_stamp(data[block * BLOCK : (block + 1) * BLOCK], block) for block in range(blocks)]
-    last = max(found)
-    expected = [0] * blocks
-    for number in range(1, last + 1):
-        expected[_mix(number) % blocks] = number
-    wrong = [block for block in range(blocks) if found[block] != expected[block]]
-    if wrong:
-        block = wrong[0]
-        raise NotExact(
-            f"{len(wrong)} of {blocks} blocks are not as of write {last}: "
-            f"block {block} holds write {found[block]}, not {expected[block]}"
-        )
-    return last
+    return Judge(len(image) // BLOCK).judge(image)
+
+
+class Judge:
+    """Judges images of one disk, each of them later than the one before."""
+
+    def __init__(self, blocks: int) -> None:
+        self._expected = [0] * blocks
+        self.last = 0
+
+    def judge(self, image: bytes | bytearray) -> int:
+        """Return the last write that an image holds, with all before it, or raise NotExact."""
+        data, expected = memoryview(image), self._expected
+        blocks = len(expected)
+        found = [_stamp(data[block * BLOCK : (block + 1) * BLOCK], block) for block in range(blocks)]
+        last = max(found)
+        for number in range(self.last + 1, last + 1):
+            expected[_mix(number) % blocks] = number
+        wrong = [block for block in range(blocks) if found[block] != expected[block]]
+        if wrong:
+            block = wrong[0]
+            raise NotExact(
+                f"{len(wrong)} of {blocks} blocks are not as of write {last}: "
+                f"block {block} holds write {found[block]}, not {expected[block]}"
+            )
+        self.last = last
+        return last
 
 
 def _stamp(data: memoryview, block: int) -> int:

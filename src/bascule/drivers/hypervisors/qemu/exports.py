@@ -39,7 +39,17 @@ def begin_export(monitor: Monitor, export: str, node: str, changes: tuple[str, s
 
 def end_export(monitor: Monitor, export: str) -> None:
     """Take an export away and wait until it is gone, or raise QemuRefused if there is none."""
+    take_away(monitor, export)
+    await_end(monitor, export)
+
+
+def take_away(monitor: Monitor, export: str) -> None:
+    """Take an export away; it is gone when its connections are, or raise QemuRefused if there is none."""
     monitor.execute("block-export-del", id=export, mode="hard")
+
+
+def await_end(monitor: Monitor, export: str) -> None:
+    """Wait until an export that was taken away is gone."""
     monitor.wait_for("BLOCK_EXPORT_DELETED", lambda data: _is_of(data, export))
 
 

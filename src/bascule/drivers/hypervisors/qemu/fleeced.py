@@ -11,7 +11,8 @@ Two dangers come with it. A fleece that is full is an error of the guest's write
 disk is reserved before the instant, and where that is not to be had nothing is frozen. And
 QEMU 7.2 aborts when a client leaves an export that runs in an iothread. So the client's end of each
 connection is handed to QEMU as well (``getfd``) before it says a word: whatever becomes of us, no
-connection ends. The export is taken away while they stand, and only then are both ends closed.
+connection ends. The export is taken away while they stand, which is safe; then both ends are closed,
+without which QEMU 7.2 would wait for ever to send what a dead client had asked for; then it is gone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bascule.model.errors import Unavailable
 from bascule.wire.nbd.lent import lend, take_back
 
 from .disks import OURS, Disk
-from .exports import begin_export, end_export, socket_in, words_of
+from .exports import await_end, begin_export, socket_in, take_away, words_of
 from .filtered import GRANULARITY
 from .images import told_of, write_empty_qcow2
 from .monitor import Command, Json, Monitor, QemuRefused
@@ -124,12 +125,17 @@ class FleecedSlot:
     def thaw(self) -> None:
         """See Slot."""
         take_back(self._lender)
-        with suppress(QemuRefused):  # it was never made
-            end_export(self._monitor, self._export)
+        is_exported = True
+        try:
+            take_away(self._monitor, self._export)
+        except QemuRefused:  # it was never made
+            is_exported = False
         end_lines(self._monitor, range(self._first_line, self._first_line + len(self._lines)))
         for line in self._lines:
             line.close()
         self._lines = []
+        if is_exported:
+            await_end(self._monitor, self._export)
         end_job(self._monitor, self._job)
         for node in (self._fleece, self._file):
             with suppress(QemuRefused):  # it was never made
@@ -139,7 +145,7 @@ class FleecedSlot:
 
 
 def end_lines(monitor: Monitor, numbers: range) -> None:
-    """Close QEMU's ends of connections whose exports are gone; those that are not there are passed over."""
+    """Close QEMU's ends of connections whose exports were taken away; missing ones are passed over."""
     with suppress(QemuRefused):
         monitor.run([Command("closefd", {"fdname": f"{_LINE}{number}"}) for number in numbers])
 

@@ -18,7 +18,7 @@ from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
 from .disks import OURS, Disk, disks_of, has_iothread, nodes_under
-from .exports import end_export, serve_in
+from .exports import await_end, serve_in, take_away
 from .filtered import FilteredSlot, drive
 from .fleeced import LINES, FleecedSlot, end_job, end_lines
 from .freezing import FreezingQemu, standing_in
@@ -110,11 +110,15 @@ class QemuMachine:
 
     def _clear(self) -> None:
         """Take away exports, nodes and fleeces of an earlier process."""
-        for export in self._monitor.execute("query-block-exports"):
-            if export["id"].startswith(OURS):
-                end_export(self._monitor, export["id"])
+        exports = [export["id"] for export in self._monitor.execute("query-block-exports")]
+        ours = [export for export in exports if export.startswith(OURS)]
+        for export in ours:
+            with suppress(QemuRefused):  # it is on its way already
+                take_away(self._monitor, export)
         places = len(self._monitor.execute("query-block"))
         end_lines(self._monitor, range(places * LINES))
+        for export in ours:
+            await_end(self._monitor, export)
         for job in self._monitor.execute("query-jobs"):
             if job["id"].startswith(OURS):
                 end_job(self._monitor, job["id"])
