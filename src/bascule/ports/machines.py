@@ -111,7 +111,8 @@ class RunningMachine(Protocol):
     def freeze(self, since: Tracking) -> Frozen:
         """Freeze all disks at one instant; those in ``since`` offer only what changed since then.
 
-        Refused if ``since`` names a record that is not there: somebody else has settled the machine.
+        A disk whose record is not there any more offers all of it: its image was replaced, or got somebody's
+        snapshot on top. Disks that are gone are passed over.
         """
 
     def prepare(self, since: Tracking) -> Freezing:

@@ -7,14 +7,46 @@ first, and then what was made ready is taken away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from bascule.model.errors import BasculeError
+from bascule.model.errors import BasculeError, Refused, Unavailable
 from bascule.ports.chance import Clock
+from bascule.ports.disks import DiskSource
 from bascule.ports.machines import Freezing, Frozen, RunningMachine, Tracking
+
+
+class HeldSource:
+    """A frozen disk. One that its hypervisor cannot show any more was lost for this time, not for good."""
+
+    def __init__(self, source: DiskSource, disk: str) -> None:
+        self._source = source
+        self._disk = disk
+        self.size_bytes = source.size_bytes
+        self.is_delta = source.is_delta
+        self.extents, self.close = source.extents, source.close
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See DiskSource."""
+        with self._held():
+            self._source.read_into(offset, buffer)
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """See DiskSource."""
+        with self._held():
+            self._source.read_many(pieces)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as error:
+            raise Unavailable(
+                f"disk {self._disk} was not held as it was until it was read: {error.message}",
+                cure="see whether the folder is full that takes what the machine overwrites",
+            ) from error
 
 
 class Ready(NamedTuple):

@@ -34,7 +34,7 @@ from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
 from bascule.ports.machines import Frozen, FrozenDisk, Recorded, Tracking
 
-from .instants import Instant
+from .instants import HeldSource, Instant
 from .members import Member, Members
 
 # Four segments are being stored at one time: together they are a hundredth of the disks.
@@ -117,6 +117,7 @@ class Replicator:
         try:
             self._members.gather(self._newest)
             with self._world.rules.quiesce() as consistency:
+                frozen_at = clock.monotonic()
                 instant = self._members.freeze()
             absent = dict(self._members.absent)
             try:
@@ -129,9 +130,9 @@ class Replicator:
             # Its last words may have reached the store, or not; and a machine may be another one by now.
             self.close()
             raise
-        age = clock.now() - instant.captured_at
-        took = clock.monotonic() - begun
-        return Cycled(copied, compared, took, age, absent, instant.held_seconds, self._left_out(instant))
+        now = clock.monotonic()
+        age, left_out = now - frozen_at, self._left_out(instant)
+        return Cycled(copied, compared, now - begun, age, absent, instant.held_seconds, left_out)
 
     def _left_out(self, instant: Instant) -> Mapping[DiskKey, int]:
         every = {DiskKey(m, disk.id): disk.size_bytes for m, f in instant.frozen.items() for disk in f.disks}
@@ -195,7 +196,7 @@ class Replicator:
             for machine, frozen in instant.frozen.items():
                 for disk in self._wanted(machine, frozen):
                     key = DiskKey(machine, disk.id)
-                    sources[key] = source = world.open_source(disk.words)
+                    sources[key] = source = HeldSource(world.open_source(disk.words), disk.id)
                     open_sources.callback(source.close)
                     if not disk.is_delta and writer.disk_size(key) is not None:
                         written = self._written(key)

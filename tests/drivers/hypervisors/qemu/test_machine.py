@@ -66,7 +66,7 @@ class Qemu(Host):
         words = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-m", "128", "-nodefaults"]
         words += idle_guest(room) if is_booted else ["-S"]
         words += ["-display", "none", "-name", "web", "-object", "iothread,id=io0"]
-        words += ["-device", "virtio-scsi-pci,id=scsi0,iothread=io0"]
+        words += ["-device", "virtio-scsi-pci,id=scsi0,iothread=io0", "-device", "virtio-scsi-pci,id=scsi1"]
         for number in range(2):
             path = room / f"disk{number}"
             subprocess.run(["qemu-img", "create", "-q", "-f", image, path, str(SIZE)], check=True)

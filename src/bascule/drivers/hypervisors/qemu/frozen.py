@@ -76,8 +76,8 @@ class FrozenQemu:
         """See Frozen."""
         self._thaw()
         for slot in self._slots:
-            if slot.since:
-                self._monitor.execute("block-dirty-bitmap-remove", node=slot.disk.node, name=slot.since)
+            for old in slot.disk.bitmaps:  # the one of before, and what was not believed
+                self._monitor.execute("block-dirty-bitmap-remove", node=slot.disk.node, name=old.name)
 
     def drop(self) -> None:
         """See Frozen."""

@@ -67,6 +67,24 @@ def told_of(folder: Path) -> Iterator[None]:
         ) from error
 
 
+_ROOM_LEAST, _ROOM_MOST = 64 << 20, 4 << 30
+
+
+def check_room(folder: Path, sizes: Sequence[int]) -> None:
+    """Raise Unavailable where a folder has no room for what guests usually overwrite while disks are copied.
+
+    That is a sixteenth of a disk. Where there is no room for more, the instant is lost and not the guest.
+    """
+    needed = sum(min(size, max(_ROOM_LEAST, min(size >> 4, _ROOM_MOST))) for size in sizes)
+    with told_of(folder):
+        found = os.statvfs(folder)
+    if (free := found.f_bavail * found.f_frsize) < needed:
+        raise Unavailable(
+            f"{folder} has {free >> 20} MiB left for what the machine overwrites; it may need {needed >> 20}",
+            cure="make room there, or name another folder",
+        )
+
+
 class WriteBack:
     """Has the host write out what it holds of images, while they are being copied.
 

@@ -23,7 +23,7 @@ from .filtered import FilteredSlot, drive
 from .fleeced import LINES, FleecedSlot, end_job, end_lines
 from .freezing import FreezingQemu, standing_in
 from .frozen import FrozenQemu, Slot, take_back
-from .images import told_of
+from .images import check_room, told_of
 from .monitor import Monitor, QemuRefused
 
 
@@ -55,7 +55,8 @@ class QemuMachine:
         self._resume()
         self._clear()
         serve_in(self._monitor, self._folder)
-        found = ((disk, self._settled(disk, tracking.get(disk.id, ""))) for disk in disks_of(self._monitor))
+        disks = disks_of(self._monitor)
+        found = [(disk, self._settled(disk, tracking.get(disk.id, ""))) for disk in disks]
         return {disk.id: bitmap for disk, bitmap in found if bitmap}
 
     def _settled(self, disk: Disk, name: str) -> str:
@@ -84,11 +85,20 @@ class QemuMachine:
 
     def _made_ready(self, since: Tracking) -> FreezingQemu:
         token = self._ids.random(4).hex()
-        found = enumerate(disks_of(self._monitor))
-        slots = [self._slot(disk, f"{token}-{place}", since.get(disk.id, "")) for place, disk in found]
+        disks = disks_of(self._monitor)
+        check_room(self._folder, [disk.size_bytes for disk in disks])
+        slots = [
+            self._slot(disk, f"{token}-{place}", self._believed(disk, since.get(disk.id, "")))
+            for place, disk in enumerate(disks)
+        ]
         freezing = FreezingQemu(self._monitor, slots, self._folder, self._clock)
         freezing.prepare()
         return freezing
+
+    def _believed(self, disk: Disk, since: str) -> str:
+        """Return the record that a delta can be made by: it is in the image that the disk has now."""
+        known = {bitmap.name for bitmap in disk.bitmaps if bitmap.is_recording and bitmap.is_sound}
+        return since if since in known else ""
 
     def _slot(self, disk: Disk, name: str, since: str) -> Slot:
         if disk.device not in self._is_threaded:
