@@ -53,6 +53,7 @@ class Uploads:
     ) -> None:
         self._objects = objects
         self._sealer = sealer
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "upload")
         self._free: queue.SimpleQueue[Builder] = queue.SimpleQueue()
         self._left = buffers
@@ -122,7 +123,9 @@ class Uploads:
             raise self._failure
 
     def rest(self) -> None:
-        """Give the memory of buffers back that nobody uses now; it is taken anew when it is needed."""
+        """Give back the threads, and the memory of buffers; both are taken anew when they are needed."""
+        self._pool.shutdown(wait=True)
+        self._pool = ThreadPoolExecutor(self._threads, "upload")
         while not self._free.empty():
             self._free.get().close()
             with self._guard:

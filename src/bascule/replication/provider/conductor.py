@@ -9,9 +9,12 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
+
+from bascule.model.errors import BasculeError
 
 from .caretaker import Caretaker
 from .folder import ProviderFolder
@@ -59,15 +62,22 @@ class Conductor:
             for thread in threads:
                 thread.start()
             try:
-                self._look()
+                self._look_around()
                 while not wait(SCAN_SECONDS):
-                    self._look()
+                    self._look_around()
             finally:
                 self._stop()
                 for thread in threads:
                     thread.join()
                 for turn in self._turns.values():
                     turn.item.close()
+
+    def _look_around(self) -> None:
+        """A folder that cannot be written for a while must not end what runs."""
+        try:
+            self._look()
+        except BasculeError as error:
+            log.warning("replication.folder_failed", folder=str(self._folder.path), reason=error.message)
 
     def _look(self) -> None:
         """See which wishes are new, changed or gone."""
@@ -145,10 +155,13 @@ class Conductor:
     def _stepped(self, item: Item) -> float | None:
         try:
             return item.step()
+        except BasculeError as error:  # what it says of itself could not be written
+            log.warning("replication.step_untold", item=item.folder.group, reason=error.message)
         except Exception as error:
             log.exception("replication.step_failed", item=item.folder.group)
-            item.fault(error)
-            return REST_SECONDS
+            with suppress(BasculeError):
+                item.fault(error)
+        return REST_SECONDS
 
     def _end(self, turn: _Turn, seconds: float | None) -> None:
         with self._changed:

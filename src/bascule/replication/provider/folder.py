@@ -63,10 +63,9 @@ class ItemFolder:
 
     def facts(self) -> Facts:
         """Return what is so; what cannot be read any more is found out anew."""
-        text = _text_of(self._facts)
-        if text is not None:
-            with suppress(Damaged):
-                return facts_from(text)
+        with suppress(Damaged, Unavailable):
+            text = _text_of(self._facts)
+            return Facts() if text is None else facts_from(text)
         return Facts()
 
     def tell(self, facts: Facts) -> None:
@@ -78,9 +77,7 @@ class ItemFolder:
 
         Two commands at one moment take turns.
         """
-        with told_of(self.path):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self.path / "wish.lock"):
+        with self._alone():
             before = self.wish()
             after = change(before)
             if after is None:
@@ -91,6 +88,17 @@ class ItemFolder:
             after = replace(after, generation=before.generation + 1 if before else after.generation)
             put(self._wish, written(after).encode(), durable=True)
             return after
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only one who changes this group, in a folder that is there."""
+        while True:
+            with told_of(self.path):
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(self.path / "wish.lock"):
+                if (self.path / "wish.lock").exists():  # else the folder was removed while we waited
+                    yield
+                    return
 
     def note(self, event: Mapping[str, object]) -> None:
         """Append an event; the older half is let go of when there are too many."""
@@ -108,9 +116,10 @@ class ItemFolder:
                     yield json.loads(line)
 
     def remove(self) -> None:
-        """Remove all that is kept of the group here."""
-        with told_of(self.path):
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Remove all that is kept of the group here, unless somebody wants it again by now."""
+        with self._alone():
+            if self.stamp() is None:
+                shutil.rmtree(self.path, ignore_errors=True)
 
 
 class ProviderFolder:

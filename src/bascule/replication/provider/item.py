@@ -215,7 +215,8 @@ class Item:
             self._ledger.put(state=State.SEEDING)
         self._look_at_room()
         done: Cycled = replicator.cycle()
-        if wish.policy.interval_seconds > _QUICK_SECONDS or done.copied.read_bytes > _QUICK_BYTES:
+        is_quick = facts.newest is not None and wish.policy.interval_seconds <= _QUICK_SECONDS
+        if not is_quick or done.copied.read_bytes > _QUICK_BYTES:
             replicator.rest()
         if self._owner is not None:
             self._owner.settle(replicator.session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +55,11 @@ class Ledger:
             if now - self._headway_at < _HEADWAY_SECONDS:
                 return
             self._headway_at = now
-            self.put(
-                headway=Headway(
-                    progress.done_bytes, progress.total_bytes, progress.rate_bytes, progress.seconds_left
-                )
+            told = Headway(
+                progress.done_bytes, progress.total_bytes, progress.rate_bytes, progress.seconds_left
             )
+            with suppress(Unavailable):  # no room for facts is no reason to stop what is under way
+                self.put(headway=told)
 
     def failed(self, error: BasculeError, begun: float, generation: int) -> Facts:
         """Write down an error: it is tried again by the ladder, or waits for a person (R-R-3)."""
