@@ -121,8 +121,8 @@ def test_as_many_disks_and_cards_as_are_allowed_have_a_place_each() -> None:
     full = MachineDefinition("full", Hardware(nics=nics), disks)
     check_places(full)
     words = command_line(full, MEANS)
-    found = [device["addr"] for device in map(json.loads, values(words, "-device"))]
-    assert len(set(found)) == len(found) == NICS_MAX + DISKS_MAX + 2
+    found = [device["addr"] for device in map(json.loads, values(words, "-device")) if "addr" in device]
+    assert len(set(found)) == len(found) == NICS_MAX + DISKS_MAX + 3
     with pytest.raises(Refused, match="too many"):
         check_places(replace(full, disks=(*disks, DiskPlace("one-more", "/vm/more"))))
 
@@ -138,3 +138,10 @@ def test_serial_numbers_fit_and_differ() -> None:
 def test_exports_that_qemu_cannot_be_told_are_refused(words: str) -> None:
     with pytest.raises(Refused):
         check_places(MachineDefinition("web", Hardware(), (DiskPlace("disk0", words, "raw"),)))
+
+
+def test_an_agent_in_the_guest_finds_its_channel() -> None:
+    words = command_line(WEB, MEANS)
+    (port,) = devices(words, "virtserialport")
+    assert port["name"] == "org.qemu.guest_agent.0"
+    assert f"socket,id={port['chardev']},path=agent.sock,server=on,wait=off" in values(words, "-chardev")

@@ -253,3 +253,22 @@ def test_a_guest_that_starts_itself_anew_stays_the_same_machine(site: QemuSite) 
     first = holder(site.machine_folder("web").pid)
     wait_until(lambda: host.console("web").count(READY) >= 2, site.patience)
     assert holder(site.machine_folder("web").pid) == first
+
+
+def test_nobody_who_asks_while_a_guest_powers_off_hears_anything_but_running_or_off(site: QemuSite) -> None:
+    """QEMU closes its monitors before it ends."""
+    defined(site, "brief")
+    host = site.connect()
+    host.start("web")
+    seen = set()
+
+    def is_off() -> bool:
+        seen.add(host.power("web"))
+        return Power.OFF in seen
+
+    with ThreadPoolExecutor(3) as crew:
+        asking = [crew.submit(wait_until, is_off, site.patience) for _ in range(3)]
+        host.shut_down("web", site.patience)
+        for asked in asking:
+            asked.result()
+    assert Power.OFF in seen

@@ -66,7 +66,8 @@ def command_line(definition: MachineDefinition, means: Means) -> list[str]:
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-rtc", "base=utc", "-pidfile", "pid"]
     words += _board(hardware, means)
     words += ["-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"]
-    words += [*_device("VGA", addr="0x1"), *_device("virtio-rng-pci", addr="0x2")]
+    words += [*_device("VGA", addr="0x1"), *_device("virtio-rng-pci", addr="0x2.0", multifunction=True)]
+    words += _agent()
     for place, nic in enumerate(hardware.nics):
         words += _card(definition.name, place, nic, means)
     for place, disk in enumerate(definition.disks):
@@ -90,6 +91,13 @@ def _board(hardware: Hardware, means: Means) -> Iterator[str]:
         machine += ",pflash0=code,pflash1=variables"
     yield from ("-machine", machine, "-cpu", "host" if means.accelerator == "kvm" else "max")
     yield from ("-smp", str(hardware.cpus), "-m", f"{hardware.memory_mib}M")
+
+
+def _agent() -> Iterator[str]:
+    """Lay the channel by which QEMU's agent in the guest is asked to freeze file systems, if it is there."""
+    yield from _device("virtio-serial-pci", addr="0x2.1")
+    yield from ("-chardev", "socket,id=agent,path=agent.sock,server=on,wait=off")
+    yield from _device("virtserialport", chardev="agent", name="org.qemu.guest_agent.0")
 
 
 def _card(machine: str, place: int, nic: Nic, means: Means) -> Iterator[str]:

@@ -7,7 +7,7 @@
         definition.json      written aside, synced, renamed, the folder synced: the old one or the new one
         disks/               images that ``new_disk`` gave places to
         variables.fd         what its UEFI remembers
-        pid, *.qmp, console.log, qemu.log, fleeces/     of the last start; nothing here is worth a sync
+        pid, *.qmp, agent.sock, *.log, fleeces/     of the last start; nothing here is worth a sync
 
 Locks are taken in this order: a machine's, the host's. They die with their holder.
 """
@@ -100,6 +100,7 @@ class MachineFolder:
         self.power = path / "power.qmp"
         self.replicate = path / "replicate.qmp"
         self.watch = path / "watch.qmp"
+        self.agent = path / "agent.sock"
         self.console = path / "console.log"
         self.log = path / "qemu.log"
         self._definition = path / "definition.json"
@@ -135,6 +136,7 @@ class MachineFolder:
             self.power,
             self.replicate,
             self.watch,
+            self.agent,
             self.console,
             self.log,
             self.path / "variables.fd",

@@ -20,7 +20,7 @@ from .images import check_images, past_the_cache, uefi_of
 from .networks import check_networks, networks_in
 from .picture import console_of, screen_of
 from .plugs import descriptors, plugged, sweep
-from .power import cut, go_on, launch, must_run, power_of, shut_down
+from .power import cut, go_on, launch, must_run, power_of, shut_down, status_of
 from .process import holder, is_in_use
 
 _OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
@@ -72,7 +72,7 @@ class QemuHost:
     def start(self, name: str) -> None:
         """See Hypervisor."""
         with self._folder.held_machine(name) as folder:
-            if holder(folder.pid):
+            if status_of(folder):
                 go_on(folder)
                 return
             sweep(self._folder)

@@ -22,6 +22,7 @@ from .process import Launched, Process, holder
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
+_GONE_SECONDS = 5.0
 _END_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 10.0
 _GO_ON_SECONDS = 5.0
@@ -31,16 +32,31 @@ _STANDS_FOR_A_DISK = "io-error"
 
 def power_of(folder: MachineFolder) -> Power:
     """Tell whether a machine runs, and gets time."""
-    if not holder(folder.pid):
+    status = status_of(folder)
+    if not status:
         return Power.OFF
-    try:
-        with _monitor(folder) as monitor:
-            is_running = monitor.execute("query-status")["running"]
-    except Unavailable:
-        if not holder(folder.pid):
-            return Power.OFF  # it ended meanwhile
-        raise
-    return Power.RUNNING if is_running else Power.PAUSED
+    return Power.RUNNING if status == "running" else Power.PAUSED
+
+
+def status_of(folder: MachineFolder) -> str:
+    """Return what QEMU says it does, empty if it does not run.
+
+    Its monitor comes after the process does, for somebody may be starting it just now, and goes before it.
+    """
+    process = Process.running(folder.pid)
+    if process is None:
+        return ""
+    with process:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                with _monitor(folder) as monitor:
+                    return str(monitor.execute("query-status")["status"])
+            except Unavailable:
+                if process.has_ended(_LOOK_SECONDS):
+                    return ""
+                if time.monotonic() > deadline:
+                    raise
 
 
 @contextmanager
@@ -85,21 +101,10 @@ def _await_start(folder: MachineFolder, launched: Launched) -> None:
                 cure="look at qemu.log in its folder, and whether the host is overloaded",
             )
     # 0: a guest that was quick to power off. Somebody holds the pid file: see the second QEMU above.
-    if code and not _is_another_up(folder, deadline):
+    if code and not status_of(folder):
         raise Refused(
             f"{folder.name} does not start: {launched.last_words}", cure="put that right, then start it again"
         )
-
-
-def _is_another_up(folder: MachineFolder, deadline: float) -> bool:
-    process = Process.running(folder.pid)
-    if process is None:
-        return False
-    with process:
-        while not process.has_ended(_LOOK_SECONDS) and time.monotonic() < deadline:
-            if _answers(folder):
-                return True
-    return False
 
 
 def _answers(folder: MachineFolder) -> bool:
@@ -164,8 +169,11 @@ def _press(folder: MachineFolder) -> None:
         with _monitor(folder) as monitor:
             monitor.execute("system_powerdown")
     except Unavailable:
-        if holder(folder.pid):
-            raise
+        process = Process.running(folder.pid)
+        if process is not None:
+            with process:
+                if not process.has_ended(_GONE_SECONDS):
+                    raise
 
 
 def cut(folder: MachineFolder) -> None:
