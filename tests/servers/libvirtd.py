@@ -23,6 +23,9 @@ _INSIDE = """
 set -eu
 cd /
 ip link set lo up
+mount -t sysfs sysfs /sys
+ip link add lan0 type bridge
+ip link set lan0 up
 for folder in /run /var/lib /var/cache /var/log /etc/libvirt; do mount -t tmpfs tmpfs $folder; done
 if [ -e /dev/kvm ]; then
     : > /run/no-kvm

@@ -6,7 +6,7 @@ late. It has no types: the protocols below say of it what this room uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Protocol, cast
@@ -50,6 +50,16 @@ class Domain(Protocol):
 
     def blockInfo(self, path: str) -> Sequence[int]: ...  # noqa: N802 - the library spells it so
 
+    def create(self) -> int: ...
+
+    def shutdown(self) -> int: ...
+
+    def destroy(self) -> int: ...
+
+    def undefineFlags(self, flags: int) -> int: ...  # noqa: N802 - the library spells it so
+
+    def screenshot(self, stream: Stream, screen: int) -> str: ...
+
     def suspend(self) -> int: ...
 
     def resume(self) -> int: ...
@@ -67,10 +77,40 @@ class Domain(Protocol):
     def checkpointLookupByName(self, name: str) -> Checkpoint: ...  # noqa: N802 - the library spells it so
 
 
+class Network(Protocol):
+    """What libvirt calls a network: what cards are plugged into."""
+
+    def name(self) -> str: ...
+
+    def isActive(self) -> int: ...  # noqa: N802 - the library spells it so
+
+
+class Stream(Protocol):
+    """Bytes that a daemon sends."""
+
+    def recvAll(self, handler: Callable[[object, bytes, object], object], opaque: object) -> None: ...  # noqa: N802 - the library spells it so
+
+    def finish(self) -> int: ...
+
+
 class Connection(Protocol):
     """What libvirt calls a connection: a host."""
 
     def isAlive(self) -> int: ...  # noqa: N802 - the library spells it so
+
+    def getCapabilities(self) -> str: ...  # noqa: N802 - the library spells it so
+
+    def getDomainCapabilities(  # noqa: N802 - the library spells it so
+        self, emulator: str | None, arch: str, machine: str, kind: str
+    ) -> str: ...
+
+    def listAllDomains(self) -> list[Domain]: ...  # noqa: N802 - the library spells it so
+
+    def listAllNetworks(self) -> list[Network]: ...  # noqa: N802 - the library spells it so
+
+    def defineXML(self, description: str) -> Domain: ...  # noqa: N802 - the library spells it so
+
+    def newStream(self) -> Stream: ...  # noqa: N802 - the library spells it so
 
     def lookupByName(self, name: str) -> Domain: ...  # noqa: N802 - the library spells it so
 

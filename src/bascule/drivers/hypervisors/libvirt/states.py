@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.model.errors import Missing, Refused, Unavailable
+from bascule.model.errors import Missing, Off, Refused, Unavailable
 from bascule.ports.chance import Clock
 
 from .backups import OURS, is_of
@@ -16,14 +16,14 @@ _LOOKS_SECONDS = 0.004
 
 
 def must_run(domain: Domain, name: str) -> None:
-    """Raise Unavailable if a domain is off."""
+    """Raise Off if a domain is off."""
     try:
         with told(name):
             is_on = domain.isActive()
     except Missing as error:
-        raise Unavailable(f"{name} is gone", cure="see whether the machine was stopped") from error
+        raise Off(f"{name} is gone", cure="see whether the machine was stopped") from error
     if not is_on:
-        raise Unavailable(f"{name} is off", cure="start it")
+        raise Off(f"{name} is off", cure="start it")
 
 
 def runs(domain: Domain) -> bool:

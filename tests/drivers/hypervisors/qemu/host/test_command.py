@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bascule.drivers.hypervisors.identity import mac_of, serial_of
 from bascule.drivers.hypervisors.qemu.host.command import (
     DISKS_MAX,
     NICS_MAX,
@@ -15,8 +16,6 @@ from bascule.drivers.hypervisors.qemu.host.command import (
     Means,
     check_places,
     command_line,
-    mac_of,
-    serial_of,
 )
 from bascule.model.errors import Refused
 from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic

@@ -7,9 +7,7 @@ fixed places on the bus, so that one more of them does not rename the others ins
 
 from __future__ import annotations
 
-import hashlib
 import json
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,12 +15,12 @@ from bascule.model.errors import Refused
 from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Nic
 from bascule.wire.nbd.address import Address
 
+from ...identity import mac_of, serial_of, uuid_of
+
 QEMU = "qemu-system-x86_64"
 NICS_MAX = 10
 _FIRST_NIC, _FIRST_DISK, _SLOTS_END, _FUNCTIONS = 0x3, 0xD, 0x1F, 8
 DISKS_MAX = (_SLOTS_END - _FIRST_DISK) * _FUNCTIONS
-_SERIAL_MAX = 20
-_MACHINES = uuid.UUID("6a1c8f4e-3f0b-5d27-9b1e-0c7d52a9e4f3")
 
 # What a server that is away costs the guest: it waits so long for its disk, then it stands still until
 # somebody starts it again (``Hypervisor.start``).
@@ -62,7 +60,7 @@ def check_places(definition: MachineDefinition) -> None:
 def command_line(definition: MachineDefinition, means: Means) -> list[str]:
     """Return the words that QEMU is started with."""
     hardware = definition.hardware
-    words = [QEMU, "-name", definition.name, "-uuid", str(uuid.uuid5(_MACHINES, definition.name))]
+    words = [QEMU, "-name", definition.name, "-uuid", uuid_of(definition.name)]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-rtc", "base=utc", "-pidfile", "pid"]
     words += _board(hardware, means)
     words += ["-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"]
@@ -111,12 +109,6 @@ def _card(machine: str, place: int, nic: Nic, means: Means) -> Iterator[str]:
     yield from _device("virtio-net-pci", mac=mac, addr=address, romfile="", **plugged)
 
 
-def mac_of(machine: str, nic: str) -> str:
-    """Return the address of a card that was given none: always the same for this card of this machine."""
-    tail = hashlib.sha256(f"{machine}/{nic}".encode()).hexdigest()[:6]
-    return ":".join(("52", "54", "00", tail[:2], tail[2:4], tail[4:]))
-
-
 def _disk(place: int, disk: DiskPlace, is_direct: bool) -> Iterator[str]:
     node = f"disk{place}"
     device: dict[str, object] = {
@@ -137,13 +129,6 @@ def _disk(place: int, disk: DiskPlace, is_direct: bool) -> Iterator[str]:
     if function == 0:
         device["multifunction"] = True
     yield from _device("virtio-blk-pci", **device)
-
-
-def serial_of(disk: str) -> str:
-    """Return the serial number by which a guest knows a disk: its name, or what fits of it and a digest."""
-    if len(disk) <= _SERIAL_MAX:
-        return disk
-    return f"{disk[: _SERIAL_MAX - 9]}-{hashlib.sha256(disk.encode()).hexdigest()[:8]}"
 
 
 def _export(disk: DiskPlace) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""A host of libvirt: its domains defined, started and ended."""

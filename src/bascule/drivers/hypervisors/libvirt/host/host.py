@@ -1,0 +1,240 @@
+"""A host whose machines are libvirt's domains, and whose disks of ours lie in a folder.
+
+libvirt keeps the definitions, replaces them whole, and serves many connections at once; each verb has one of
+its own, so that a daemon that was restarted is noticed by nobody. What lies in the folder:
+
+    NAME/disks/DISK-<16 hexadecimal digits>.qcow2   images that ``new_disk`` gave a place to
+    NAME/console.log                                what the serial console said since the last start
+    NAME/run/                                       scratch files and a socket, while a machine is replicated
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bascule.model.errors import Missing, Off, Refused, Unavailable
+from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Power, check
+from bascule.ports.chance import Clock, Ids
+
+from ..connection import Connection, Domain, connect, told
+from ..machine import LibvirtMachine
+from ..states import is_short_of_room
+from .described import USER_NETWORK, Means, domain
+from .picture import console_at, screen_of
+from .understood import console_in, definition_of, files_of, is_ours, with_disks_elsewhere
+
+_OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
+_INACTIVE = 2  # of virDomainXMLFlags: what the next start is made from
+_ALL_METADATA = 1 | 2 | 4 | 16  # of virDomainUndefineFlagsValues: saved state, snapshots, NVRAM, checkpoints
+_STATES = {1: Power.RUNNING, 2: Power.RUNNING, 3: Power.PAUSED, 4: Power.RUNNING, 7: Power.PAUSED}
+_LOOKS_SECONDS = 0.05
+KINDS = {"auto": "", "kvm": "kvm", "tcg": "qemu"}
+
+
+class LibvirtHost:
+    """See ``ports.hypervisors.Hypervisor``. ``acceleration`` is ``auto``, ``kvm`` or ``tcg``."""
+
+    def __init__(self, uri: str, folder: Path, clock: Clock, ids: Ids, acceleration: str = "auto") -> None:
+        if acceleration not in KINDS:
+            raise Refused(f"there is no accelerator {acceleration!r}", cure=f"choose from {', '.join(KINDS)}")
+        self._uri = uri
+        self._folder = folder
+        self._clock = clock
+        self._ids = ids
+        self._kind = KINDS[acceleration]
+
+    @contextmanager
+    def _host(self, doing: str) -> Iterator[Connection]:
+        connection = connect(self._uri)
+        try:
+            with told(doing):
+                yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _domain(self, name: str, doing: str = "") -> Iterator[Domain]:
+        with self._host(f"{name} {doing}".strip()) as connection:
+            yield _found(connection, name)
+
+    def machines(self) -> tuple[str, ...]:
+        """See Hypervisor."""
+        with self._host("the machines of a host") as connection:
+            return tuple(sorted(known.name() for known in connection.listAllDomains()))
+
+    def networks(self) -> tuple[str, ...]:
+        """See Hypervisor. libvirt's that are started, and ``user``: out through the host, and not in."""
+        with self._host("the networks of a host") as connection:
+            found = {known.name() for known in connection.listAllNetworks() if known.isActive()}
+        return tuple(sorted({*found, USER_NETWORK}))
+
+    def definition(self, name: str) -> MachineDefinition:
+        """See Hypervisor."""
+        with self._domain(name) as known:
+            return definition_of(known.XMLDesc(_INACTIVE))
+
+    def define(self, definition: MachineDefinition) -> None:
+        """See Hypervisor. Of a domain that somebody else defined only the places of disks can be changed."""
+        check(definition)
+        self._check_images(definition)
+        networks = self.networks()
+        for nic in definition.hardware.nics:
+            if nic.network and nic.network not in networks:
+                raise Refused(
+                    f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
+                    cure=f"it has {', '.join(networks)}; more are added with virsh net-define",
+                )
+        with self._host(f"{definition.name} cannot be defined") as connection:
+            means = Means(self._kind or _fastest(connection), str(self._console(definition.name)))
+            description = domain(definition, means)
+            if definition.hardware.firmware is Firmware.UEFI:
+                _must_have_uefi(connection, definition.name, means.kind)
+            with suppress(Missing):
+                before = _found(connection, definition.name).XMLDesc(_INACTIVE)
+                if not is_ours(before):
+                    description = with_disks_elsewhere(before, definition)
+            with told(f"{definition.name} cannot be defined", Refused):
+                connection.defineXML(description)
+
+    def _check_images(self, definition: MachineDefinition) -> None:
+        boot = definition.hardware.boot
+        paths = {disk.id: disk.words for disk in definition.disks if not disk.is_served}
+        if boot:
+            paths |= {"its kernel": boot.kernel, "its initial file system": boot.initrd}
+        for what, path in paths.items():
+            if path and not Path(path).is_absolute():
+                raise Refused(f"{definition.name}: {path} is no whole path", cure="begin it with a /")
+            if path and not Path(path).exists():
+                raise Refused(f"{definition.name}: nothing is at {path} for {what}")
+
+    def forget(self, name: str) -> None:
+        """See Hypervisor."""
+        with suppress(Missing), self._domain(name, "cannot be forgotten") as known:
+            if known.isActive():
+                raise Refused(f"{name} runs", cure="shut it down, or cut its power, first")
+            known.undefineFlags(_ALL_METADATA)
+            self._console(name).unlink(missing_ok=True)
+
+    def power(self, name: str) -> Power:
+        """See Hypervisor."""
+        with self._domain(name) as known:
+            return _STATES.get(known.state()[0], Power.OFF)
+
+    def start(self, name: str) -> None:
+        """See Hypervisor."""
+        with self._domain(name, "does not start") as known:
+            if is_short_of_room(known):  # or of a disk that did not answer: it stands still before a write
+                known.resume()
+            if known.isActive():
+                return
+            with told_of(self._folder):
+                self._console(name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with told(f"{name} does not start", Refused):
+                    known.create()
+            except Refused:
+                if not known.isActive():  # somebody else was faster
+                    raise
+
+    def shut_down(self, name: str, seconds: float) -> None:
+        """See Hypervisor."""
+        deadline = self._clock.monotonic() + seconds
+        with self._domain(name, "cannot be shut down") as known:
+            if not known.isActive():
+                return
+            with _unless_off(known):
+                known.shutdown()
+            while known.isActive():
+                if self._clock.monotonic() > deadline:
+                    raise Unavailable(
+                        f"{name} did not power off within {seconds:g} s, and runs on",
+                        cure="look at its console, or cut its power",
+                    )
+                self._clock.sleep(_LOOKS_SECONDS)
+
+    def cut_power(self, name: str) -> None:
+        """See Hypervisor."""
+        with self._domain(name, "does not end") as known, _unless_off(known):
+            if known.isActive():
+                known.destroy()
+
+    def adopt(self, name: str) -> LibvirtMachine:
+        """See Hypervisor."""
+        return LibvirtMachine(self._uri, name, self._folder / name / "run", self._clock, self._ids)
+
+    def new_disk(self, name: str, disk: str) -> DiskPlace:
+        """See Hypervisor."""
+        folder = self._folder / name / "disks"
+        with told_of(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return DiskPlace(disk, str(folder / f"{disk}-{self._ids.random(8).hex()}.qcow2"))
+
+    def remove_disk(self, place: DiskPlace) -> None:
+        """See Hypervisor."""
+        path = Path(place.words)
+        is_at_home = len(path.parents) > 2 and path.parents[2] == self._folder and path.parent.name == "disks"
+        if not is_at_home or not _OURS.fullmatch(path.name):
+            raise Refused(f"{path} is no image that this host gave a place to", cure="remove it yourself")
+        with self._host(f"{path} cannot be removed") as connection:
+            for known in connection.listAllDomains():
+                if {str(path)} & (files_of(known.XMLDesc()) | files_of(known.XMLDesc(_INACTIVE))):
+                    raise Refused(f"{known.name()} is defined with {path}", cure="define it without, first")
+        path.unlink(missing_ok=True)
+
+    def console(self, name: str) -> str:
+        """See Hypervisor. A domain of somebody else has one where its serial port is a file."""
+        with self._domain(name) as known:
+            path = console_in(known.XMLDesc())
+        with told_of(Path(path)):
+            return console_at(Path(path)) if path else ""
+
+    def screenshot(self, name: str) -> bytes:
+        """See Hypervisor."""
+        with self._host(f"the screen of {name}") as connection:
+            known = _found(connection, name)
+            if not known.isActive():
+                raise Off(f"{name} is off", cure="start it")
+            return screen_of(connection, known)
+
+    def _console(self, name: str) -> Path:
+        return self._folder / name / "console.log"
+
+
+def _found(connection: Connection, name: str) -> Domain:
+    with told(name):
+        return connection.lookupByName(name)
+
+
+@contextmanager
+def _unless_off(known: Domain) -> Iterator[None]:
+    """Do something to a machine; that it ended meanwhile is no failure."""
+    try:
+        with told(known.name(), Refused):
+            yield
+    except Refused:
+        if known.isActive():
+            raise
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Say of an error of the host's files what it means."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}", cure="look at the host's folder") from error
+
+
+def _fastest(connection: Connection) -> str:
+    """Return libvirt's type of domain for the fastest way that it says it has."""
+    return "kvm" if "<domain type='kvm'" in connection.getCapabilities() else "qemu"
+
+
+def _must_have_uefi(connection: Connection, name: str, kind: str) -> None:
+    if "<value>efi</value>" not in connection.getDomainCapabilities(None, "x86_64", "q35", kind):
+        raise Refused(
+            f"{name} needs UEFI, and this host has no such firmware", cure="install the package ovmf"
+        )
