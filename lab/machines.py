@@ -10,26 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic
 
-from . import filesystems
+from . import bootable, filesystems
+from .bootable import MIB
 from .filesystems import tool
 from .guests import ROOT, VIRTIO_DISK, Guest, agent_files, file_drive, initramfs, kit
 from .programs import compiled
 
-MIB = 1 << 20
 BOOT_MIB = 40
-_PARTITION = 2048  # sectors before it
 _POWER_BUTTON = ("drivers/acpi/button.ko", "drivers/input/evdev.ko")
 _NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
 _SERIAL = ("drivers/char/virtio_console.ko",)
-_MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 
 _SCRIPT = """
 for word in $(cat /proc/cmdline); do
@@ -160,11 +156,8 @@ def boot_disk(keeping: Keeping, target: Path) -> None:
     line = " ".join(
         ["console=ttyS0 quiet panic=-1", *(f"lab.{word}={value}" for word, value in words.items())]
     )
-    settings = target.with_suffix(".cfg")
-    settings.write_text(f"default lab\nlabel lab\n linux vmlinuz\n initrd initrd\n append {line}\n")
     tool("cp", "--sparse=always", "--reflink=auto", _common_boot_disk(agent=keeping.agent), target)
-    tool("mcopy", "-i", f"{target}@@{_PARTITION * 512}", settings, "::syslinux.cfg")
-    settings.unlink()
+    bootable.tell(target, line)
 
 
 def _common_boot_disk(*, agent: bool) -> Path:
@@ -172,32 +165,15 @@ def _common_boot_disk(*, agent: bool) -> Path:
     modules = (*VIRTIO_DISK, *_POWER_BUTTON, *_NETWORK, *_SERIAL)
     kernel = kit() / "vmlinuz"
     files = {"bin/ledger": compiled("ledger").read_bytes(), **(agent_files() if agent else {})}
-    parts = (Path(__file__).read_bytes(), kernel.read_bytes(), *files.values())
+    recipe = (Path(__file__).read_bytes(), Path(bootable.__file__).read_bytes())
+    parts = (*recipe, kernel.read_bytes(), *files.values())
     made = ROOT / ".cache" / "lab" / f"boot-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.raw"
     if made.exists():
         return made
-    if not _MBR.exists():
-        subprocess.run([ROOT / "scripts/setup", "system"], check=True)
     made.parent.mkdir(parents=True, exist_ok=True)
     aside = made.with_suffix(f".{os.getpid()}")
     initrd = initramfs(aside.with_suffix(".initrd"), _SCRIPT, modules=modules, files=files)
-    _partitioned(aside)
-    where = f"{aside}@@{_PARTITION * 512}"
-    sectors = BOOT_MIB * MIB // 512 - _PARTITION
-    tool("mkfs.vfat", "-n", "BOOT", "--offset", str(_PARTITION), aside, str(sectors // 2))
-    tool("mcopy", "-i", where, kernel, "::vmlinuz")
-    tool("mcopy", "-i", where, initrd, "::initrd")
-    tool("syslinux", "--install", "--offset", str(_PARTITION * 512), aside)
+    bootable.make(aside, {"vmlinuz": kernel, "initrd": initrd}, boot_mib=BOOT_MIB)
     initrd.unlink()
     aside.rename(made)
     return made
-
-
-def _partitioned(path: Path) -> None:
-    """Make a disk with a boot sector and one active partition."""
-    sectors = BOOT_MIB * MIB // 512 - _PARTITION
-    active, fat_by_blocks, no_cylinder = 0x80, 0x0C, b"\xfe\xff\xff"
-    entry = struct.pack("<B3sB3sII", active, no_cylinder, fat_by_blocks, no_cylinder, _PARTITION, sectors)
-    with path.open("wb") as disk:
-        disk.truncate(BOOT_MIB * MIB)
-        disk.write(_MBR.read_bytes()[:440].ljust(446, b"\0") + entry.ljust(64, b"\0") + b"\x55\xaa")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from lab import ledger, machines
 from lab.filesystems import ToolFailed
 from lab.guests import Guest, agent_channel
 from lab.machines import Keeping
+from tests.lab.agents import Agent
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
@@ -78,31 +76,6 @@ def test_a_machine_goes_on_with_its_ledger_after_a_power_cut_and_obeys_its_butto
     assert judged(definition, ledger.Bounds(instant=False)) == before, (
         "the disks it came from are as they were"
     )
-
-
-class Agent:
-    """QEMU's guest agent at its channel."""
-
-    def __init__(self, channel: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
-        self._socket.connect(str(channel))
-        self._lines = self._socket.makefile("rw")
-
-    def ask(self, command: str) -> Any:
-        """Return what the agent answers to a command."""
-        self._lines.write(json.dumps({"execute": command}) + "\n")
-        self._lines.flush()
-        return json.loads(self._lines.readline())["return"]
-
-    def tell(self, command: str) -> None:
-        """Send a command that has no answer."""
-        self._lines.write(json.dumps({"execute": command}) + "\n")
-        self._lines.flush()
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
 
 
 def raw_copies(definition: MachineDefinition, folder: Path) -> list[Path]:
