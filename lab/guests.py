@@ -126,19 +126,29 @@ def file_drive(number: int, path: Path, driver: str = "raw") -> list[str]:
 class Guest:
     """A running guest. ``wait`` for it, or ``kill`` it; it never outlives this process.
 
-    With ``initrd`` it gets the kit's kernel, without it boots from its first disk.
+    With ``initrd`` it gets the kit's kernel, without it boots from its first disk. ``within`` are the words
+    that make a process one of a host of the lab's sites.
     """
 
     initrd: Path | None
     drives: Sequence[str] = ()
     memory_mib: int = 256
     options: Sequence[str] = ()
+    within: Sequence[str] = ()
     _said: list[str] = field(default_factory=list)
     _heard: threading.Condition = field(default_factory=threading.Condition)
 
     def start(self) -> Guest:
         """Boot."""
-        command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35,accel=tcg"]
+        command = [
+            *self.within,
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "qemu-system-x86_64",
+            "-machine",
+            "q35,accel=tcg",
+        ]
         command += ["-m", str(self.memory_mib), "-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-serial", "stdio", *self.drives, *self.options]
         if self.initrd is not None:

@@ -122,13 +122,13 @@ def ledger_files(images: Sequence[Path], folder: Path) -> list[str]:
     return [f"{name}?format=raw" for name in names]
 
 
-def guest(definition: MachineDefinition, options: Sequence[str] = ()) -> Guest:
+def guest(definition: MachineDefinition, options: Sequence[str] = (), *, within: Sequence[str] = ()) -> Guest:
     """Return the machine as a guest of this process, not started; a host's machines are a hypervisor's."""
     places = enumerate(definition.disks)
     drives = [
         word for number, place in places for word in file_drive(number, Path(place.words), place.format)
     ]
-    return Guest(None, drives, definition.hardware.memory_mib, options)
+    return Guest(None, drives, definition.hardware.memory_mib, options, within)
 
 
 def _with_files(keeping: Keeping, target: Path, image_format: str) -> None:

@@ -43,7 +43,7 @@ class Host:
     ) -> subprocess.Popen[str]:
         """Start a process; it is one of this host when this returns, and what it starts in turn is too."""
         process = subprocess.Popen(
-            [*self._entering(), *command],
+            [*self.entering(), *command],
             env=env,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -62,7 +62,20 @@ class Host:
 
     def run(self, *command: str | Path) -> str:
         """Run a command on this host to its end and return what it said."""
-        return tool(*self._entering(), *command)
+        return tool(*self.entering(), *command)
+
+    def entering(self) -> list[str]:
+        """Return the words that make the process that runs them one of this host."""
+        room = f"--net={power.NAMESPACES / self.namespace}"
+        if self._group is None:
+            return ["nsenter", room]
+        joining = 'echo $$ > "$1" && shift && exec "$@"'
+        return ["sh", "-c", joining, "sh", str(self._group / "cgroup.procs"), "nsenter", room]
+
+    def tap(self, name: str) -> str:
+        """Make a tap on this host's bridge, for a card of a machine, and return its name."""
+        _ip(self.namespace, f"tuntap add {name} mode tap", f"link set {name} master br0 up")
+        return name
 
     def cut_power(self) -> None:
         """End all that runs here, at once. What is started afterwards is started by a host that came back."""
@@ -79,14 +92,6 @@ class Host:
     def plug(self) -> None:
         """Put the cable in again."""
         _ip(self.namespace, "link set uplink up")
-
-    def _entering(self) -> list[str]:
-        """Return the words that make the process that runs them one of this host."""
-        room = f"--net={power.NAMESPACES / self.namespace}"
-        if self._group is None:
-            return ["nsenter", room]
-        joining = 'echo $$ > "$1" && shift && exec "$@"'
-        return ["sh", "-c", joining, "sh", str(self._group / "cgroup.procs"), "nsenter", room]
 
 
 class Site:

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from bascule.model.machines import MachineDefinition
+from lab import ledger, machines
+from lab.machines import Keeping
 from lab.sites import Host, Sites, power, removal
 from tests.waiting import wait_until
 
@@ -156,6 +160,40 @@ def test_closing_leaves_nothing(sites: Sites) -> None:
     sites.close()
     assert not left_of(prefix_of(sites))
     assert not power.started_at(pid)
+
+
+def cut_off(sites: Sites, definitions: list[MachineDefinition]) -> None:
+    """Let machines run on hosts of one site until they have heard of each other, and cut its power."""
+    guests = []
+    for definition in definitions:
+        host = sites.primary.add_host(definition.name)
+        wire = f"tap,id=wire,ifname={host.tap('tap0')},script=no,downscript=no"
+        card = ["-netdev", wire, "-device", f"virtio-net-pci,netdev=wire,mac=02:00:00:00:00:0{len(guests)}"]
+        guests.append(machines.guest(definition, card, within=host.entering()).start())
+    for guest in guests:
+        guest.hear("ledger: acknowledged", 200)
+    begun = [len(guest.console) for guest in guests]
+    pairs = list(zip(guests, begun, strict=True))
+    wait_until(lambda: all(guest.console.count("\n", at) > 3 for guest, at in pairs), 60)
+    sites.primary.cut_power()
+    assert not [pid for host in sites.primary.hosts.values() for pid in host.processes()]
+    for guest in guests:
+        guest.kill()  # it is dead already; this waits for it
+
+
+def test_the_machines_of_a_site_hear_each_other_and_lose_their_power_together(tmp_path: Path) -> None:
+    definitions = [machines.make(Keeping(name, disks=1), tmp_path / name) for name in ("alpha", "beta")]
+    with Sites() as sites:
+        cut_off(sites, definitions)
+    with ExitStack() as stack:
+        disks = {
+            definition.name: stack.enter_context(ledger.opened(*machines.ledger_disks(definition)))
+            for definition in definitions
+        }
+        verdicts = ledger.judge_group(disks)
+    alpha, beta = verdicts["alpha"], verdicts["beta"]
+    assert (alpha.heard or {}).keys() == {beta.birth}
+    assert (beta.heard or {}).keys() == {alpha.birth}
 
 
 LAB = """

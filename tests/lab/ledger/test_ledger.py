@@ -16,7 +16,7 @@ from bascule.wire.nbd.client import Client
 from lab import ledger
 from lab.ledger import BLOCK, Absent, Bounds, FromTheFuture, Lost, OutOfOrder, Torn, judge, judge_group
 from lab.programs import compiled
-from tests.lab.histories import BEGUN, Shape, Write, Writer, after, images, put
+from tests.lab.ledger.histories import BEGUN, Shape, Write, Writer, after, images, put
 
 SHAPE = Shape()
 RECORDS = 20
