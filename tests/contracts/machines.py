@@ -254,3 +254,19 @@ class MachineContract:
         assert machine.settle(first.tracking) == first.tracking
         machine.close()
         host.must_be_clean()
+
+    def test_a_disk_whose_record_is_not_there_offers_all_of_it_and_one_that_is_gone_is_passed_over(
+        self, host: Host
+    ) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        host.write("disk0", 5 * BLOCK, b"x")
+        since = {"disk0": "bascule-of-another-time", "disk1": first.tracking["disk1"], "disk9": "gone"}
+        frozen = machine.freeze(since)
+        assert {disk.id: disk.is_delta for disk in frozen.disks} == {"disk0": False, "disk1": True}
+        assert self.content(host, frozen)[5 * BLOCK :].startswith(b"x")
+        frozen.keep()
+        machine.close()
+        host.must_be_clean()

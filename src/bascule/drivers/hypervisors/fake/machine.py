@@ -135,8 +135,8 @@ class FakeFrozen:
     def keep(self) -> None:
         """See Frozen."""
         self._let_go()
-        for name, record in self._since.items():
-            del self._host.disks[name].records[record]
+        for disk in self._host.disks.values():
+            disk.records = {name: record for name, record in disk.records.items() if name == self._token}
 
     def drop(self) -> None:
         """See Frozen."""
