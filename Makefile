@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 SETUP := @scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-rpo lock clean
+.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-idle bench-rpo lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -54,6 +54,10 @@ bench-cycle: ## Measure the cycles of a replicated QEMU machine: one JSON line p
 bench-rpo: ## Measure what a power cut costs a replicated machine, and what replication costs its writes
 	$(SETUP) system python guest
 	@$(BIN)/python -m benchmarks.rpo
+
+bench-idle: ## Measure a provider of a hundred machines that write nothing
+	$(SETUP) python
+	@$(BIN)/python -m benchmarks.idle
 
 lock: ## Renew requirements.lock and requirements-libvirt.lock from pyproject.toml
 	$(SETUP) python

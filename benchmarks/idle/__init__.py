@@ -1,0 +1,1 @@
+"""What a provider costs while the machines of its host write nothing."""
