@@ -216,10 +216,11 @@ def test_a_disk_that_cannot_be_frozen_is_refused_before_anything_is_done(
     host.end()
 
 
-def test_a_record_that_is_gone_is_refused_and_leaves_nothing(host: Domain) -> None:
+def test_a_disk_whose_record_is_gone_offers_all_of_it(host: Domain) -> None:
     machine, tracking = host.since_first()
-    with pytest.raises(Refused, match="bascule-elsewhere"):
-        machine.freeze({**tracking, "disk1": "bascule-elsewhere"})
+    frozen = machine.freeze({**tracking, "disk1": "bascule-elsewhere", "disk7": "bascule-nowhere"})
+    assert {disk.id: disk.is_delta for disk in frozen.disks} == {"disk0": True, "disk1": False}
+    frozen.keep()
     machine.close()
     host.must_be_clean()
 

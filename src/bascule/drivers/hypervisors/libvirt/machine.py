@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,11 +73,7 @@ class LibvirtMachine:
         for scratch in self._folder.glob(f"{OURS}*.scratch"):
             scratch.unlink()
         known = self._known()
-        held = {
-            disk.id: tracking[disk.id]
-            for disk in self._disks()
-            if disk.target in known.get(tracking.get(disk.id, ""), ())
-        }
+        held = _held(self._disks(), known, tracking)
         delete(self._domain, known.keys() - set(held.values()))
         return held
 
@@ -135,8 +132,9 @@ class LibvirtMachine:
         disks = self._disks()
         for disk in disks:
             refuse_unfit(self.name, disk)
+        held = _held(disks, self._known(), since)
         slots = [
-            Slot(disk, self._size(disk), f"{name}-{place}", since.get(disk.id, ""))
+            Slot(disk, self._size(disk), f"{name}-{place}", held.get(disk.id, ""))
             for place, disk in enumerate(disks)
         ]
         self._share()
@@ -176,3 +174,14 @@ class LibvirtMachine:
         if self._keeper is not None:
             self._keeper.end()
         self._connection.close()
+
+
+def _held(
+    disks: Iterable[Disk], known: Mapping[str, Mapping[str, int]], tracking: Tracking
+) -> dict[str, str]:
+    """Return what of ``tracking`` libvirt vouches for."""
+    return {
+        disk.id: tracking[disk.id]
+        for disk in disks
+        if disk.target in known.get(tracking.get(disk.id, ""), ())
+    }
