@@ -41,11 +41,13 @@ def defined(site: QemuSite, temper: str = "deaf", name: str = "web") -> MachineD
 @contextmanager
 def served(image: Path, socket: Path) -> Iterator[None]:
     server = subprocess.Popen(["qemu-nbd", "-t", "-f", "raw", "-x", "disk0", "-k", socket, image])
-    wait_until(socket.exists)
-    yield
-    server.kill()
-    server.wait()
-    socket.unlink(missing_ok=True)
+    try:
+        wait_until(socket.exists)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        socket.unlink(missing_ok=True)
 
 
 def beats(site: QemuSite) -> int:
