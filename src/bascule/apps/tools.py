@@ -14,6 +14,7 @@ from bascule.front.cli.tools import Existing
 from bascule.model.machines import MachineDefinition
 from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
+from bascule.ports.images import Images
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 from bascule.ports.serving import Serving
@@ -107,6 +108,12 @@ class SystemTools:
         from .point_servers import PointServers
 
         return PointServers(store, open_vault)
+
+    def images(self) -> Images:
+        """Open images of machines that are off."""
+        from bascule.drivers.disks.images import QcowImages
+
+        return QcowImages()
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write."""

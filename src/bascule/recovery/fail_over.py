@@ -11,11 +11,12 @@ the machines make here are told, so that they can be replicated back at once and
 
 from __future__ import annotations
 
-from bascule.data.store import DiskSpec, GroupWriter, MachineInfo, MachineSpec
-from bascule.model.errors import Exists, Missing, Refused
-from bascule.model.notes import MachineNote, to_text
+from bascule.model.errors import Refused
+from bascule.model.machines import MachineDefinition
+from bascule.model.notes import MachineNote
 
 from .generations import abandon, begun_by, lineage, refuse_if_left
+from .owning import own, publish, writer_of
 from .record import Kind, Phase, Record, refuse_unless
 from .site import Shape, Site, members_at, serve, start, take_away
 
@@ -31,10 +32,10 @@ def fail_over(
         if record.phase is Phase.FENCING:
             record = _chosen(site, record, shape, number)
         if record.phase is Phase.CHOSEN:
-            record = _owned(site, record)
+            record = own(site, record)
         if record.phase is Phase.STARTING:
             serve(site, record, hydrate=hydrate)
-            _publish(site, record)
+            publish(site, record, _note)
             start(site, record)
             record = site.records.advance(record, Phase.RUNNING)
         return record
@@ -62,57 +63,15 @@ def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Rec
             site, record, point.info, shape
         )  # what this host cannot have is said before anything is done
     site.say(f"fencing {group}: whoever wrote it can publish nothing more")
-    site.vault.begin(group, writer=_writer(site, record)).close()
+    site.vault.begin(group, writer=writer_of(site, record)).close()
     with site.vault.peek(group, number) as point:
         members = members_at(site, record, point.info, shape)
         log = lineage(site.vault, group).next
         return site.records.advance(record, Phase.CHOSEN, number=point.info.number, log=log, members=members)
 
 
-def _owned(site: Site, record: Record) -> Record:
-    """Begin the next generation, or find that an earlier try of ours did."""
-    try:
-        site.vault.branch((record.group, record.number), record.log, writer=_writer(site, record)).close()
-    except (Refused, Exists):
-        owner = begun_by(site.vault, record.log)
-        if not owner:
-            raise
-        if owner != _writer(site, record):
-            raise Refused(
-                f"{owner} has taken over {record.group} at the same time",
-                cure="look what runs there; cancel this failover to clear up here",
-            ) from None
-    return site.records.advance(record, Phase.STARTING)
-
-
-def _writer(site: Site, record: Record) -> str:
-    return f"failover {record.token} by {site.who.rpartition(' (')[0] or site.who}"
-
-
-def _publish(site: Site, record: Record) -> None:
-    """Publish the chosen point as the first of its new generation."""
-    try:
-        site.vault.peek(record.log).close()
-        return
-    except Missing:
-        pass
-    with site.vault.point(record.group, record.number, purpose="failover") as point:
-        specs = [_spec(record, machine) for machine in point.info.machines]
-        with _continuing(site, record) as writer:
-            writer.cut(
-                specs, consistency=point.info.consistency, captured_at=point.info.captured_at
-            ).publish()
-
-
-def _continuing(site: Site, record: Record) -> GroupWriter:
-    return site.vault.begin(record.log, writer=_writer(site, record))
-
-
-def _spec(record: Record, machine: MachineInfo) -> MachineSpec:
-    (definition,) = [m.definition for m in record.members if m.machine == machine.id]
-    written = {disk.id: f"{disk.words}&bitmap=written" for disk in definition.disks}
-    disks = tuple(DiskSpec(disk.id, disk.size_bytes) for disk in machine.disks)
-    return MachineSpec(machine.id, machine.name, disks, to_text(MachineNote(definition, {}, written)))
+def _note(definition: MachineDefinition) -> MachineNote:
+    return MachineNote(definition, {}, {disk.id: f"{disk.words}&bitmap=written" for disk in definition.disks})
 
 
 def commit(site: Site, group: str) -> Record:
@@ -139,7 +98,7 @@ def cancel(site: Site, group: str) -> None:
             refuse_if_left(site.vault, record.log)
         record = site.records.advance(record, Phase.CANCELLING)
         take_away(site, record)
-        if record.log and begun_by(site.vault, record.log) == _writer(site, record):
+        if record.log and begun_by(site.vault, record.log) == writer_of(site, record):
             abandon(site.vault, record.log, site.who)
         site.records.remove(record)
 
@@ -151,3 +110,18 @@ def change_point(site: Site, group: str, shape: Shape, number: int | None = None
     site.vault.peek(group, number).close()
     cancel(site, group)
     return fail_over(site, group, shape, number)
+
+
+def release(site: Site, group: str) -> None:
+    """Remove the machines of a failover whose group has changed sides again (R-HV-3)."""
+    with site.records.alone(group, Kind.FAILOVER):
+        record = site.records.find(group, Kind.FAILOVER)
+        if record is None:
+            return
+        if record.phase is not Phase.CANCELLING:
+            newest = lineage(site.vault, group).newest
+            if newest in (record.log, group):
+                raise Refused(f"the machines of {newest} belong to this side", cure="fail back first")
+            record = site.records.advance(record, Phase.CANCELLING)
+        take_away(site, record)
+        site.records.remove(record)

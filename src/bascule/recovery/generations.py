@@ -16,7 +16,7 @@ from bascule.data.store import Vault
 from bascule.model.errors import Missing, Refused
 from bascule.model.generations import family, following, number_of
 
-_ABANDONED = "abandoned by "
+_ABANDONED, _HANDED = "abandoned by ", "handed over by "
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,25 @@ def refuse_if_left(vault: Vault, log: str) -> None:
         raise Refused(
             f"the machines of {log} are written to {newest} by now", cure=f"name {newest} in place of {log}"
         )
+
+
+def hand_over(vault: Vault, log: str, who: str) -> None:
+    """Say in a log that its machines are off, and that its newest point is all that they ever wrote."""
+    vault.begin(log, writer=f"{_HANDED}{who}").close()
+
+
+def is_handed_over(vault: Vault, log: str) -> bool:
+    """Tell whether nothing is missing behind the newest point of a log, because its side said so."""
+    for number in vault.log(log).numbers():
+        entry = vault.log(log).read(number).entry
+        if entry.kind == "point":
+            return False
+        if entry.writer.startswith(_HANDED):
+            return True
+    return False
+
+
+def base_of(vault: Vault, log: str) -> tuple[str, int] | None:
+    """Return the point that a log goes on from, None for the first generation."""
+    numbers = list(vault.log(log).numbers())
+    return vault.log(log).read(numbers[-1]).entry.base

@@ -1,5 +1,6 @@
 """What a host does with machines that it takes over, written down before it is done.
 
+    SYNCING      of a failback: disks are being made equal to a point, while the machines run elsewhere
     FENCING      the source's log may be fenced; nothing is chosen yet
     CHOSEN       the source is fenced; this point is the one, and this log will go on from it
     STARTING     the log is ours, so no other host can take these machines over; they are being started
@@ -33,6 +34,7 @@ _FORMAT = 1
 class Phase(Enum):
     """How far it got."""
 
+    SYNCING = "synchronising"
     FENCING = "fencing"
     CHOSEN = "chosen"
     STARTING = "starting"
@@ -46,19 +48,25 @@ class Kind(Enum):
 
     FAILOVER = "failover"
     TEST = "test failover"
+    FAILBACK = "failback"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A machine of the group: its name in the store, and what it is on this host."""
+    """A machine of the group: its name in the store, what it is to be on this host, and what it was there."""
 
     machine: str
     definition: MachineDefinition
+    before: MachineDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One failover. ``token`` tells a log that this record began from one that somebody else did."""
+    """One failover or failback. ``token`` tells a log that this record began from one that others did.
+
+    ``number`` is the point that machines start from. While a failback synchronises it is the point that the
+    disks are equal to by now, 0 for none.
+    """
 
     kind: Kind
     group: str
@@ -149,7 +157,11 @@ def refuse_unless(record: Record, phases: tuple[Phase, ...], verb: str, cure: st
 
 def _fields(record: Record) -> dict[str, Any]:
     members = [
-        {"machine": member.machine, "definition": json.loads(machines.written(member.definition))}
+        {
+            "machine": member.machine,
+            "definition": json.loads(machines.written(member.definition)),
+            "before": member.before and json.loads(machines.written(member.before)),
+        }
         for member in record.members
     ]
     plain = asdict(replace(record, members=()))
@@ -168,12 +180,20 @@ def _read(path: Path) -> Record:
             raise Refused(f"{path} is of another format", cure="use the Bascule that wrote it")
         fields["kind"], fields["phase"] = Kind[fields["kind"]], Phase(fields["phase"])
         members = tuple(
-            Member(member["machine"], machines.read(json.dumps(member["definition"])))
+            Member(member["machine"], _definition(member["definition"]), _before(member["before"]))
             for member in fields.pop("members")
         )
         return Record(**fields, members=members)
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} cannot be read: {error!r}") from error
+
+
+def _definition(fields: dict[str, Any]) -> MachineDefinition:
+    return machines.read(json.dumps(fields))
+
+
+def _before(fields: dict[str, Any] | None) -> MachineDefinition | None:
+    return None if fields is None else _definition(fields)
 
 
 Say = Callable[[str], None]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.store import MachineInfo, PointInfo, Vault
 from bascule.model.errors import Refused
 from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, check
 from bascule.model.notes import from_text
 from bascule.ports.chance import Ids
 from bascule.ports.hypervisors import Hypervisor
+from bascule.ports.images import Images
 from bascule.ports.serving import Served, Serving
 
 from .record import Member, Record, Records, Say
@@ -18,11 +20,13 @@ from .record import Member, Record, Records, Say
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A host of the recovery side, and the store it recovers from."""
+    """A host that machines come to, and the store they come from."""
 
     vault: Vault
     hypervisor: Hypervisor
     serving: Serving
+    images: Images
+    conduct: Callable[[], Conduct]
     records: Records
     ids: Ids
     who: str

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bascule.blocks.cut import BLOCK, FRAME_LIMIT
 from bascule.blocks.extents import Extent, merge, split, total
 from bascule.data.store import DiskReader
 from bascule.model.errors import Refused
-from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.disks import DiskSource
+from bascule.ports.images import Replica
 
 from .durable import Leftovers
 from .flow.buffers import Buffer
@@ -28,10 +28,6 @@ from .pump import pump
 from .restore import restore
 from .resync import HOLE, pieces
 from .units import Task, Unit, plan
-
-
-class Replica(DiskSource, DiskSink, Protocol):
-    """A disk that is read and written."""
 
 
 @dataclass(slots=True)
@@ -73,12 +69,43 @@ def level(base: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:
     )
 
 
+def differing_bytes(base: DiskReader, source: DiskSource, conduct: Conduct) -> int:
+    """Return how much ``level`` would change of a disk, in whole blocks; it is read and no more."""
+    did = level(base, _Untouched(source), conduct)
+    return did.written_bytes + did.zeroed_bytes
+
+
 def _check_size(reader: DiskReader, replica: Replica) -> None:
     if replica.size_bytes != reader.size_bytes:
         raise Refused(
             f"disk {reader.key.disk} has {reader.size_bytes} bytes, its replica has {replica.size_bytes}",
             cure="restore the whole disk",
         )
+
+
+class _Untouched:
+    """A disk that takes what is written to it, and stays as it is."""
+
+    is_zeroed = False
+
+    def __init__(self, source: DiskSource) -> None:
+        self.size_bytes = source.size_bytes
+        self.is_delta = source.is_delta
+        self.extents = source.extents
+        self.read_into = source.read_into
+        self.read_many = source.read_many
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """See DiskSink."""
+
+    def zero(self, extent: Extent) -> None:
+        """See DiskSink."""
+
+    def flush(self) -> None:
+        """See DiskSink."""
+
+    def close(self) -> None:
+        """Leave that to the owner of the source."""
 
 
 @dataclass(slots=True)

@@ -9,13 +9,16 @@ from typing import Final
 
 from bascule.blocks.extents import Extent
 from bascule.model.errors import Missing, Refused
+from bascule.model.machines import DiskPlace
+from bascule.ports.disks import DiskSource
 
 from .claims import claim_for_writing
 from .connections import Connections
 from .faults import translated
+from .formats import RAW
 from .nbd import ALLOCATION, BITMAPS, NbdSink, NbdSource
-from .qemu import QemuNbd, create_image
-from .raw import Existing
+from .qemu import QemuNbd, add_bitmap, commit_image, create_image, describe
+from .raw import Existing, RawSource, make_name_durable
 
 _SECTOR: Final = 512
 
@@ -102,6 +105,74 @@ class ImageSink:
         except BaseException:
             self._server.close()
             raise
+
+
+class ImageReplica(ImageSink):
+    """An image that is there, read and written. ``is_zeroed`` is never believed of it."""
+
+    is_delta = False
+
+    def __init__(self, path: Path, image_format: str, size: int) -> None:
+        super().__init__(path, image_format, size, existing="update")
+        self._source = NbdSource(Connections(self._server.connect(), self._server.connect))
+
+    def extents(self) -> Iterator[Extent]:
+        """Yield what is allocated and not known to be zero."""
+        return self._source.extents()
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` completely, or raise."""
+        self._source.read_into(offset, buffer)
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill the buffer of each offset, several at a time."""
+        self._source.read_many(pieces)
+
+    def close(self) -> None:
+        """Close the image in order and end its server; safe to call twice."""
+        self._source.close()
+        super().close()
+
+
+class QcowImages:
+    """See ``ports.images.Images``: qcow2 images, which can lie on others and keep what they record."""
+
+    def open(self, place: DiskPlace) -> DiskSource:
+        """See Images."""
+        if place.format == RAW:
+            return RawSource(Path(place.words))
+        return ImageSource(Path(place.words), place.format)
+
+    def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> ImageReplica:
+        """See Images."""
+        path = Path(place.words)
+        if not path.exists():
+            aside = path.with_suffix(".new")  # a creation that was cut short is never taken for an image
+            with translated(f"create {path}"):
+                aside.unlink(missing_ok=True)
+            create_image(aside, place.format, size_bytes, None if on is None else (on.words, on.format))
+            with translated(f"create {path}"):
+                aside.rename(path)
+                make_name_durable(path)
+        return ImageReplica(path, place.format, size_bytes)
+
+    def record(self, place: DiskPlace, name: str) -> None:
+        """See Images."""
+        described = describe(Path(place.words))
+        bitmaps = described.get("format-specific", {}).get("data", {}).get("bitmaps", ())
+        if name not in {bitmap["name"] for bitmap in bitmaps}:
+            add_bitmap(Path(place.words), name)
+
+    def melt(self, place: DiskPlace) -> DiskPlace | None:
+        """See Images."""
+        if place.is_served or place.format != "qcow2":
+            return None
+        found = describe(Path(place.words))
+        below = found.get("full-backing-filename", "")
+        if not below:
+            return None
+        commit_image(Path(place.words))
+        return DiskPlace(place.id, below, found["backing-filename-format"])
 
 
 def _claim(path: Path) -> None:

@@ -14,6 +14,7 @@ one, so that Ctrl-C reaches us alone and images are closed in order.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -23,8 +24,9 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from bascule.blocks.cut import BLOCK
 from bascule.model.errors import BasculeError, Missing, Refused, Unavailable
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import Client
@@ -50,6 +52,7 @@ rm -rf -- "$home"
 # Closing an image writes what the page cache still holds of it.
 _CLOSING_SECONDS: Final = 300.0
 _CREATING_SECONDS: Final = 120.0
+_COPYING_SECONDS: Final = 24 * 3600.0
 _NEW: Final = {
     "qcow2": "preallocation=off",
     "vhdx": "subformat=dynamic",
@@ -138,27 +141,35 @@ class QemuNbd:
         return error
 
 
-def create_image(path: Path, image_format: str, size: int) -> None:
-    """Create an image where none is; its name survives a power cut."""
+def create_image(path: Path, image_format: str, size: int, on: tuple[str, str] | None = None) -> None:
+    """Create an image where none is; its name survives a power cut. ``on``: path and format of one below."""
     with translated(f"create {path}"):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    below = ["-b", on[0], "-F", on[1]] if on else []
+    options = ["-q", "-f", image_format, "-o", _NEW[image_format], *below]
     try:
-        _run(
-            path,
-            "create",
-            "-q",
-            "-f",
-            image_format,
-            "-o",
-            _NEW[image_format],
-            str(path.absolute()),
-            str(size),
-        )
+        _run(path, "create", *options, str(path.absolute()), str(size))
         with translated(f"create {path}"):
             make_name_durable(path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what qemu-img knows of an image."""
+    found: dict[str, Any] = json.loads(_run(path, "info", "--output=json", str(path.absolute())))
+    return found
+
+
+def add_bitmap(path: Path, name: str) -> None:
+    """Have an image record what changes, in the blocks of our maps."""
+    _run(path, "bitmap", "--add", "-g", str(BLOCK), str(path.absolute()), name)
+
+
+def commit_image(path: Path) -> None:
+    """Write an image into the one below it, durably; it stays what it is."""
+    _run(path, "commit", "-q", "-d", str(path.absolute()), seconds=_COPYING_SECONDS)
 
 
 def complaint(image: Path, words: str) -> BasculeError:
@@ -176,19 +187,20 @@ def complaint(image: Path, words: str) -> BasculeError:
     return Refused(f"QEMU cannot open {image}: {text}", cure="try qemu-img info and qemu-img check on it")
 
 
-def _run(image: Path, *arguments: str) -> None:
+def _run(image: Path, *arguments: str, seconds: float = _CREATING_SECONDS) -> str:
     try:
         done = subprocess.run(
             [_tool("qemu-img"), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=_CREATING_SECONDS,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"qemu-img does not finish with {image}", cure="look at its file system") from error
     if done.returncode:
         raise complaint(image, done.stderr.decode(errors="replace") or f"exit code {done.returncode}")
+    return done.stdout.decode(errors="replace")
 
 
 def _tool(name: str) -> str:

@@ -10,6 +10,7 @@ from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
 from bascule.ports.hypervisors import Hypervisor
+from bascule.ports.images import Images
 from bascule.ports.machines import RunningMachine
 from bascule.ports.objects import ObjectStore
 from bascule.ports.serving import Serving
@@ -61,3 +62,6 @@ class Tools(Protocol):
 
     def point_servers(self, store: Sequence[str], open_vault: Callable[[], Vault]) -> Serving:
         """Serve recovered machines; ``store`` is how the command line names the store and its key."""
+
+    def images(self) -> Images:
+        """Open images of machines that are off."""

@@ -76,11 +76,14 @@ class Where(NamedTuple):
     folder: Path | None
     key_file: Path | None
     passphrase_file: Path | None
+    workers: int = 3
 
 
 @contextmanager
 def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Site]:
     """Open store and host."""
+    from bascule.data.pipeline.flow.conduct import Conduct
+    from bascule.data.pipeline.flow.progress import Meter
     from bascule.recovery.record import Records
     from bascule.recovery.site import Site
 
@@ -92,7 +95,17 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
     with opened(tools, where.store, KeyOptions(where.key_file, where.passphrase_file)) as (vault, _):
         serving = tools.point_servers(words, lambda: vault)
         records = Records(root.absolute())
-        yield Site(vault, host_of(context, where.host), serving, records, tools.ids, tools.who, screen.note)
+        yield Site(
+            vault,
+            host_of(context, where.host),
+            serving,
+            tools.images(),
+            lambda: Conduct(Meter(tools.clock), workers=where.workers, readers=where.workers),
+            records,
+            tools.ids,
+            tools.who,
+            screen.note,
+        )
 
 
 def shape_of(names: Sequence[str] | None, cpus: int, memory: int, networks: Sequence[str] | None) -> Shape:

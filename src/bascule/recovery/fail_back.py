@@ -1,0 +1,265 @@
+"""Fail back: machines come home to the disks they left, and only what changed travels (R-HV-1 to R-HV-5).
+
+Phase 1, *synchronise*, while the machines run on the other side: beside each old disk a new image is made
+that lies on it; it is made equal to the point from which the machine was failed over, and then to the newest
+one. Phase 2, *complete*, after the other side handed over: what changed since travels, the next generation
+is begun, and the machines' definitions are switched to the new images, each at once. The old disks are only
+read. So whatever ends a failback early, and whenever, what was here is still here.
+
+What the old disks hold behind the last point of their time is nobody's to throw away (R-FO-7): it
+becomes a point of an orphan group first.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from bascule.data.pipeline.renew import Renewed, level, renew
+from bascule.data.store import DiskKey, MachineInfo, PointReader
+from bascule.model.errors import Missing, Refused
+from bascule.model.machines import DiskPlace, MachineDefinition, Power
+from bascule.model.notes import MachineNote
+from bascule.ports.images import Replica
+
+from .generations import abandon, base_of, begun_by, is_handed_over, lineage, refuse_if_left
+from .orphans import keep_orphan
+from .owning import own, publish, writer_of
+from .record import Kind, Member, Phase, Record, refuse_unless
+from .site import Shape, Site, start
+
+_BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
+
+
+def synchronise(site: Site, group: str, shape: Shape) -> tuple[Record, Renewed]:
+    """Phase 1: make new images beside the old disks equal to the newest point; again, to a newer one."""
+    with site.records.alone(group, Kind.FAILBACK):
+        record = site.records.find(group, Kind.FAILBACK)
+        if record is None:
+            record = _begun(site, group, shape)
+        refuse_unless(record, (Phase.SYNCING,), "synchronising", "complete it, or cancel it")
+        _refuse_running(site, record)
+        return _synchronised(site, record)
+
+
+def _begun(site: Site, group: str, shape: Shape) -> Record:
+    refuse_if_left(site.vault, group)
+    record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING)
+    with site.vault.peek(group) as point:
+        members = tuple(_planned(site, machine, shape) for machine in point.info.machines)
+    record = replace(record, members=members)
+    _refuse_running(site, record)
+    for member in members:
+        melt(site, member)
+    # The images may lie on others by now.
+    members = tuple(_replanned(site, member) for member in members)
+    return site.records.save(replace(record, members=members))
+
+
+def _planned(site: Site, machine: MachineInfo, shape: Shape) -> Member:
+    """Say what a machine is to be here: what it was, with new images in place of the old."""
+    wanted = shape.of(machine)
+    before = site.hypervisor.definition(wanted.name) if wanted.name in site.hypervisor.machines() else None
+    if before is None:
+        _refuse_unplugged(site, wanted)
+    places = {disk.id: site.hypervisor.new_disk(wanted.name, disk.id) for disk in machine.disks}
+    known = before or wanted
+    kept = tuple(disk for disk in known.disks if disk.id not in places)
+    disks = tuple(places[disk.id] for disk in machine.disks) + kept
+    if before is not None:  # in the order they had: the first is booted from
+        order = [disk.id for disk in before.disks]
+        disks = tuple(sorted(disks, key=lambda d: order.index(d.id) if d.id in order else len(order)))
+    return Member(machine.id, replace(known, disks=disks), before)
+
+
+def _refuse_unplugged(site: Site, wanted: MachineDefinition) -> None:
+    networks = site.hypervisor.networks()
+    for nic in wanted.hardware.nics:
+        if nic.network and nic.network not in networks:
+            raise Refused(
+                f"{wanted.name} is to be made here, and this host has no network {nic.network}",
+                cure=f"make one, or map it: --network {nic.network}=ONE of {', '.join(networks)}",
+            )
+
+
+def _replanned(site: Site, member: Member) -> Member:
+    if member.before is None:
+        return member
+    return replace(member, before=site.hypervisor.definition(member.before.name))
+
+
+def _refuse_running(site: Site, record: Record) -> None:
+    known = site.hypervisor.machines()
+    for member in record.members:
+        name = member.definition.name
+        if name in known and site.hypervisor.power(name) is not Power.OFF:
+            raise Refused(
+                f"{name} runs here, beside the one that was recovered from it",
+                cure="shut it down first: what it wrote is kept as a point of its own",
+            )
+
+
+def _synchronised(site: Site, record: Record) -> tuple[Record, Renewed]:
+    did = Renewed()
+    with site.vault.point(record.group, purpose="failback") as newest:
+        if not record.number:
+            keep_orphan(site, record)
+            with _base(site, record) as base:
+                site.say(f"comparing the disks here with {base.info.group}/{base.info.number}")
+                for key, place in _disks(record, newest):
+                    with closing(_replica(site, record, key, place, newest)) as replica:
+                        _add(did, level(base.disk(key), replica, site.conduct()))
+                        _add(did, renew(base.disk(key), newest.disk(key), replica, site.conduct()))
+        elif record.number != newest.info.number:
+            with site.vault.point(record.group, record.number, purpose="failback") as base:
+                for key, place in _disks(record, newest):
+                    with closing(_replica(site, record, key, place, newest)) as replica:
+                        _add(did, renew(base.disk(key), newest.disk(key), replica, site.conduct()))
+        number = newest.info.number
+    site.say(f"the disks here are equal to {record.group}/{number}")
+    return site.records.save(replace(record, number=number)), did
+
+
+def _add(sum_: Renewed, more: Renewed) -> None:
+    sum_.compared_bytes += more.compared_bytes
+    sum_.written_bytes += more.written_bytes
+    sum_.zeroed_bytes += more.zeroed_bytes
+    sum_.fetched_bytes += more.fetched_bytes
+
+
+def _base(site: Site, record: Record) -> PointReader:
+    """Open the point that the machines were failed over from, or the oldest that holds what it held."""
+    base = base_of(site.vault, record.group)
+    if base is not None:
+        try:
+            return site.vault.point(*base, purpose="failback")
+        except Missing:
+            pass  # retention took it; the other side's first point is the same
+    oldest = site.vault.points(record.group)[0]
+    return site.vault.point(record.group, oldest.number, purpose="failback")
+
+
+def _disks(record: Record, point: PointReader) -> list[tuple[DiskKey, DiskPlace]]:
+    places = {(m.machine, disk.id): disk for m in record.members for disk in m.definition.disks}
+    return [(key, places[key.machine, key.disk]) for key in point.disks()]
+
+
+def _replica(site: Site, record: Record, key: DiskKey, place: DiskPlace, point: PointReader) -> Replica:
+    (member,) = [m for m in record.members if m.machine == key.machine]
+    old = [disk for disk in member.before.disks if disk.id == key.disk] if member.before else []
+    return site.images.open_beside(place, point.disk(key).size_bytes, old[0] if old else None)
+
+
+def complete(site: Site, group: str) -> tuple[Record, Renewed]:
+    """Phase 2: take the machines back, now that the other side handed over, and start them."""
+    with site.records.alone(group, Kind.FAILBACK):
+        record, did = site.records.known(group, Kind.FAILBACK), Renewed()
+        refuse_unless(record, _BEFORE_COMMIT, "completing", "there is nothing left to complete")
+        if record.phase is Phase.SYNCING:
+            record, did = _completed(site, record)
+        if record.phase is Phase.CHOSEN:
+            record = own(site, record)
+        if record.phase is Phase.STARTING:
+            publish(site, record, lambda definition: _note(record, definition))
+            start(site, record)
+            record = site.records.advance(record, Phase.RUNNING)
+        return record, did
+
+
+def _completed(site: Site, record: Record) -> tuple[Record, Renewed]:
+    refuse_if_left(site.vault, record.group)
+    if not record.number:
+        raise Refused(f"the disks of {record.group} are not synchronised yet", cure="do that first")
+    if not is_handed_over(site.vault, record.group):
+        raise Refused(
+            f"the machines of {record.group} still run on the other side",
+            cure="hand them over there: `bascule replica hand-over`",
+        )
+    _refuse_running(site, record)
+    record, did = _synchronised(site, record)
+    for member in record.members:
+        for disk in _new(member):
+            site.images.record(disk, _bitmap(record))
+    log = lineage(site.vault, record.group).next
+    return site.records.advance(record, Phase.CHOSEN, log=log), did
+
+
+def _new(member: Member) -> list[DiskPlace]:
+    """Return the images that were made for a failback."""
+    old = set(member.before.disks) if member.before else set()
+    return [disk for disk in member.definition.disks if disk not in old]
+
+
+def _bitmap(record: Record) -> str:
+    return f"bascule-{record.token[:8]}"
+
+
+def _note(record: Record, definition: MachineDefinition) -> MachineNote:
+    (member,) = [m for m in record.members if m.definition == definition]
+    return MachineNote(definition, {disk.id: _bitmap(record) for disk in _new(member)})
+
+
+def commit(site: Site, group: str) -> Record:
+    """Let a failback stay. The old disks stay below the new ones until these are melted into them."""
+    with site.records.alone(group, Kind.FAILBACK):
+        record = site.records.known(group, Kind.FAILBACK)
+        refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", "complete it first")
+        return site.records.advance(record, Phase.COMMITTED)
+
+
+def cancel(site: Site, group: str) -> None:
+    """Take a failback back: the machines here are what they were before it, and are off (R-HV-5)."""
+    with site.records.alone(group, Kind.FAILBACK):
+        record = site.records.find(group, Kind.FAILBACK)
+        if record is None:
+            return
+        refuse_unless(record, (*_BEFORE_COMMIT, Phase.CANCELLING), "cancel", "fail over again instead")
+        if record.phase in (Phase.STARTING, Phase.RUNNING):
+            refuse_if_left(site.vault, record.log)
+        record = site.records.advance(record, Phase.CANCELLING)
+        for member in record.members:
+            _put_back(site, member)
+        if record.log and begun_by(site.vault, record.log) == writer_of(site, record):
+            abandon(site.vault, record.log, site.who)
+        site.records.remove(record)
+
+
+def _put_back(site: Site, member: Member) -> None:
+    name = member.definition.name
+    if name in site.hypervisor.machines() and site.hypervisor.definition(name) == member.definition:
+        site.hypervisor.cut_power(name)
+        if member.before is not None:
+            site.hypervisor.define(member.before)
+        else:
+            site.hypervisor.forget(name)
+    for disk in _new(member):
+        site.hypervisor.remove_disk(disk)
+
+
+def melt(site: Site, member: Member) -> None:
+    """Melt the images of an earlier failback into those they lie on, so that they never pile up.
+
+    Order: an image is written into the one below, and both hold the same; the definition is switched to
+    that one; the image goes.
+    """
+    if member.before is None:
+        return
+    for record in _committed(site):
+        for earlier in record.members:
+            for disk in set(_new(earlier)) & set(member.before.disks):
+                site.say(f"melting disk {disk.id} of {member.before.name} into the one that it lies on")
+                below = site.images.melt(disk)
+                if below is not None:
+                    _switch(site, member.before.name, disk, below)
+
+
+def _switch(site: Site, name: str, disk: DiskPlace, below: DiskPlace) -> None:
+    now = site.hypervisor.definition(name)
+    disks = tuple(below if found == disk else found for found in now.disks)
+    site.hypervisor.define(replace(now, disks=disks))
+    site.hypervisor.remove_disk(disk)
+
+
+def _committed(site: Site) -> list[Record]:
+    found = [site.records.find(group, Kind.FAILBACK) for group in site.records.groups()]
+    return [record for record in found if record is not None and record.phase is Phase.COMMITTED]
