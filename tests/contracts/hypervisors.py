@@ -55,6 +55,7 @@ VERBS: dict[str, Callable[[Hypervisor], object]] = {
     "power": lambda host: host.power("ghost"),
     "start": lambda host: host.start("ghost"),
     "shut_down": lambda host: host.shut_down("ghost", 1),
+    "rest": lambda host: host.rest("ghost", 1),
     "cut_power": lambda host: host.cut_power("ghost"),
     "adopt": lambda host: host.adopt("ghost"),
     "console": lambda host: host.console("ghost"),
@@ -173,6 +174,54 @@ class HypervisorContract:
         assert host.power("web") is Power.OFF
         host.cut_power("web")
         host.start("web")
+        assert host.power("web") is Power.RUNNING
+        host.cut_power("web")
+
+    def test_a_machine_at_rest_has_no_guest_and_keeps_what_it_recorded(self, site: Site) -> None:
+        """R-FO-2: its last changes can be replicated, and nothing is written after them."""
+        host = self.running(site)
+        machine = host.adopt("web")
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        machine.close()
+        for _ in range(2):
+            host.rest("web", site.patience)
+            assert host.power("web") is Power.PAUSED
+        machine = host.adopt("web")
+        assert machine.settle(first.tracking) == first.tracking
+        last = machine.freeze(first.tracking)
+        assert [disk.is_delta for disk in last.disks] == [True]
+        last.keep()
+        machine.close()
+        host.shut_down("web", site.patience)
+        assert host.power("web") is Power.OFF
+        host.rest("web", 1)
+        machine = host.adopt("web")
+        assert machine.settle(last.tracking) == last.tracking, "images keep what they record through a rest"
+        machine.close()
+        host.cut_power("web")
+
+    def test_a_machine_at_rest_starts_anew(self, site: Site) -> None:
+        host = self.running(site)
+        host.rest("web", site.patience)
+        host.start("web")
+        assert host.power("web") is Power.RUNNING
+        host.cut_power("web")
+
+    def test_a_machine_that_is_off_is_brought_to_rest_without_its_guest(self, site: Site) -> None:
+        self.machine(site)
+        host = site.connect()
+        host.rest("web", 1)
+        assert host.power("web") is Power.PAUSED
+        assert self.disks(host) == {"disk0": SIZE}
+        assert READY not in host.console("web")
+        host.cut_power("web")
+
+    def test_a_guest_that_does_not_listen_is_not_brought_to_rest(self, site: Site) -> None:
+        host = self.running(site, temper="deaf")
+        with pytest.raises(Unavailable, match="web"):
+            host.rest("web", 0.5)
         assert host.power("web") is Power.RUNNING
         host.cut_power("web")
 

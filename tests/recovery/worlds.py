@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from bascule.apps.chance import SystemIds
+from bascule.blocks.extents import Extent
 from bascule.data.pipeline import Capture, Conduct, Meter, copy
 from bascule.data.store import DiskKey, DiskSpec, KeyFile, MachineSpec, Vault
 from bascule.drivers.hypervisors.fake.host import FakeHypervisor
 from bascule.drivers.objects.memory import MemoryStore, SetClock
-from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic
+from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, Power
 from bascule.model.notes import MachineNote, to_text
 from bascule.ports.serving import Served
 from bascule.recovery.record import Records
@@ -19,7 +21,7 @@ from bascule.recovery.site import Site
 from tests.data.pipeline.worlds import Image
 
 BLOCK = 65536
-SIZE = 32 * BLOCK
+SIZE = 16 * BLOCK
 GROUP = "shop"
 MACHINES = ("db", "web")
 KEY = KeyFile(bytes(32))
@@ -82,6 +84,76 @@ class FakeServing:
         self._fate.step()
 
 
+class FakeImages:
+    """Images of a fake host; one that lies on another begins as a copy of it."""
+
+    def __init__(self, host: FakeHypervisor, fate: Fate) -> None:
+        self._host = host
+        self._fate = fate
+        self.below: dict[str, DiskPlace] = {}
+
+    def open(self, place: DiskPlace) -> Image:
+        return Image(bytes(self._host.images[place.words].content))
+
+    def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> Opened:
+        self._fate.step()
+        if place.words not in self._host.images:
+            content = bytes(self._host.images[on.words].content) if on else bytes(size_bytes)
+            self._host.make(place.words, content)
+            if on:
+                self.below[place.words] = on
+        self._fate.step()
+        return Opened(self._host.images[place.words].content, self._fate)
+
+    def record(self, place: DiskPlace, name: str) -> None:
+        self._fate.step()
+        self._host.images[place.words].record(name)
+        self._fate.step()
+
+    def melt(self, place: DiskPlace) -> DiskPlace | None:
+        self._fate.step()
+        below = self.below.get(place.words)
+        if below is not None:
+            self._host.images[below.words].content[:] = self._host.images[place.words].content
+        self._fate.step()
+        return below
+
+
+class Opened:
+    """An image of a fake host, opened; whoever writes may die of it."""
+
+    is_delta = is_zeroed = False
+
+    def __init__(self, content: bytearray, fate: Fate) -> None:
+        self._content = content
+        self._fate = fate
+        self.size_bytes = len(content)
+
+    def extents(self) -> Iterator[Extent]:
+        return iter((Extent(0, self.size_bytes),))
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        buffer[:] = self._content[offset : offset + len(buffer)]
+
+    def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        for offset, buffer in pieces:
+            self.read_into(offset, buffer)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        self._fate.step()
+        self._content[offset : offset + len(data)] = data
+
+    def zero(self, extent: Extent) -> None:
+        self._fate.step()
+        self._content[extent.offset : extent.end] = bytes(extent.length)
+
+    def flush(self) -> None:
+        self._fate.step()
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
 class DyingStore(MemoryStore):
     """A store whose writers may die before and after each object they create."""
 
@@ -109,6 +181,7 @@ class World:
         self.vault = Vault.init(self.objects, KEY, ids=SystemIds(), clock=self.clock)
         self.host = FakeHypervisor(self.clock, SystemIds(), ["lan", "test"])
         self.serving = FakeServing(self.vault, self.host, self.fate)
+        self.images = FakeImages(self.host, self.fate)
         self.truth: dict[int, dict[DiskKey, bytes]] = {}
         for _ in range(3):
             self.publish()
@@ -143,6 +216,8 @@ class World:
             self.vault,
             self.host,
             self.serving,
+            self.images,
+            lambda: Conduct(Meter(self.clock), workers=1, readers=1),
             Records(self.root / "records"),
             SystemIds(),
             "admin@second",
@@ -172,6 +247,9 @@ class World:
 
     def numbers(self) -> list[int]:
         return [point.number for point in self.vault.points(GROUP)]
+
+    def power_of(self, host: FakeHypervisor, name: str) -> Power:
+        return host.power(name)
 
     def is_empty(self) -> bool:
         """Tell whether nothing of a recovery is left on the host."""

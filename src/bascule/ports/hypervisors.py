@@ -48,7 +48,15 @@ class Hypervisor(Protocol):
     def shut_down(self, name: str, seconds: float) -> None:
         """Ask the guest to power off, and wait; Unavailable if it did not in so many seconds, and runs on.
 
-        A guest that reads the request late powers off late: who cannot have that cuts its power.
+        A guest that reads the request late powers off late: who cannot have that cuts its power. A machine
+        at rest ends. What images can keep of what they recorded they keep.
+        """
+
+    def rest(self, name: str, seconds: float) -> None:
+        """Bring a machine to rest: its guest is off, and its disks can be replicated to the last write.
+
+        As ``shut_down``, but what was recorded of changes stays and ``adopt`` works, until the power is
+        cut. A machine that is off is made ready without its guest. ``power`` says PAUSED of one at rest.
         """
 
     def cut_power(self, name: str) -> None:

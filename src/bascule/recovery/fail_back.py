@@ -22,7 +22,15 @@ from bascule.model.machines import DiskPlace, MachineDefinition, Power
 from bascule.model.notes import MachineNote
 from bascule.ports.images import Replica
 
-from .generations import abandon, base_of, begun_by, is_handed_over, lineage, refuse_if_left
+from .generations import (
+    abandon,
+    base_of,
+    begun_by,
+    give_back,
+    is_handed_over,
+    lineage,
+    refuse_if_left,
+)
 from .orphans import keep_orphan
 from .owning import own, publish, writer_of
 from .record import Kind, Member, Phase, Record, refuse_unless
@@ -221,6 +229,8 @@ def cancel(site: Site, group: str) -> None:
             _put_back(site, member)
         if record.log and begun_by(site.vault, record.log) == writer_of(site, record):
             abandon(site.vault, record.log, site.who)
+        if lineage(site.vault, group).newest == group and is_handed_over(site.vault, group):
+            give_back(site.vault, group, site.who)
         site.records.remove(record)
 
 

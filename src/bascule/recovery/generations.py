@@ -16,7 +16,7 @@ from bascule.data.store import Vault
 from bascule.model.errors import Missing, Refused
 from bascule.model.generations import family, following, number_of
 
-_ABANDONED, _HANDED = "abandoned by ", "handed over by "
+_ABANDONED, _HANDED, _RETURNED = "abandoned by ", "handed over by ", "given back by "
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,16 @@ def hand_over(vault: Vault, log: str, who: str) -> None:
     vault.begin(log, writer=f"{_HANDED}{who}").close()
 
 
+def give_back(vault: Vault, log: str, who: str) -> None:
+    """Say in a log that was handed over that nobody takes its machines: they may run there again."""
+    vault.begin(log, writer=f"{_RETURNED}{who}").close()
+
+
 def is_handed_over(vault: Vault, log: str) -> bool:
     """Tell whether nothing is missing behind the newest point of a log, because its side said so."""
     for number in vault.log(log).numbers():
         entry = vault.log(log).read(number).entry
-        if entry.kind == "point":
+        if entry.kind == "point" or entry.writer.startswith(_RETURNED):
             return False
         if entry.writer.startswith(_HANDED):
             return True

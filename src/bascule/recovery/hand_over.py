@@ -1,8 +1,9 @@
 """Hand over: the machines are shut down, their last changes become a point, and the log says so (R-FO-2).
 
 Order: every guest powers off, and its machine rests with what it recorded; the last point is published;
-the log says that nothing is missing behind it; the power is cut. So the other side can take the
+the log says that nothing is missing behind it; the machines end. So the other side can take the
 machines over and lose nothing. Interrupted, it is asked for again; a guest that does not power off runs on.
+Asked again after it was done, it looks again: somebody may have started a machine meanwhile.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ def hand_over(
     site: Site, group: str, names: Sequence[str], make_point: Callable[[], object], seconds: float
 ) -> None:
     """Give the machines of a group to the other side; ``make_point`` replicates what they hold."""
-    if not generations.is_handed_over(site.vault, group):
-        generations.refuse_if_left(site.vault, group)
+    if generations.lineage(site.vault, group).newest == group:
         for name in names:
             site.say(f"shutting {name} down")
             site.hypervisor.rest(name, seconds)
@@ -26,4 +26,4 @@ def hand_over(
         make_point()
         generations.hand_over(site.vault, group, site.who)
     for name in names:
-        site.hypervisor.cut_power(name)
+        site.hypervisor.shut_down(name, seconds)

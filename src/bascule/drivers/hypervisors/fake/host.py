@@ -53,6 +53,7 @@ class FakeHypervisor:
         self.lock = threading.RLock()
         self.images: dict[str, FakeDisk] = {}
         self.running: dict[str, FakeHost] = {}
+        self.resting: set[str] = set()
         self.interrupt: Callable[[str, Moment], None] = lambda _verb, _moment: None
         self._clock = clock
         self._ids = ids
@@ -77,6 +78,7 @@ class FakeHypervisor:
     def lose_power(self) -> None:
         """End all machines without a goodbye: definitions and disks stay, what was recorded is gone."""
         with self.lock:
+            self.resting.clear()
             for name in list(self.running):
                 self.running.pop(name).lose_power()
 
@@ -119,20 +121,27 @@ class FakeHypervisor:
     def power(self, name: str) -> Power:
         """See Hypervisor."""
         self._known(name)
+        if name in self.resting:
+            return Power.PAUSED
         return Power.RUNNING if name in self.running else Power.OFF
 
     @_verb
     def start(self, name: str) -> None:
         """See Hypervisor."""
-        definition = self._known(name)
+        self._known(name)
+        if name in self.resting:
+            self._power_off(name)
         if name in self.running:
             return
-        disks = {disk.id: self._image(name, disk) for disk in definition.disks}
-        self.running[name] = FakeHost({}, name)
-        self.running[name].disks = disks
+        self._boot(name)
         self._consoles[name] = _SAID
         if "brief" in self._temper(name):
             self._power_off(name)
+
+    def _boot(self, name: str) -> None:
+        disks = {disk.id: self._image(name, disk) for disk in self._definitions[name].disks}
+        self.running[name] = FakeHost({}, name)
+        self.running[name].disks = disks
 
     def _image(self, name: str, disk: DiskPlace) -> FakeDisk:
         if disk.words not in self.images:
@@ -151,6 +160,9 @@ class FakeHypervisor:
         self._known(name)
         if name not in self.running:
             return
+        if name in self.resting:
+            self._power_off(name)
+            return
         if "deaf" in self._temper(name):
             raise Unavailable(
                 f"{name} did not power off within {seconds:g} s and runs on", cure="cut its power"
@@ -161,15 +173,27 @@ class FakeHypervisor:
         """End a machine in order: what images record of changes stays with them, where they can keep it."""
         keeping = {disk.id for disk in self._definitions[name].disks if disk.format == "qcow2"}
         machine = self.running.pop(name)
+        self.resting.discard(name)
         kept = {disk: dict(image.records) for disk, image in machine.disks.items() if disk in keeping}
         machine.lose_power()
         for disk, records in kept.items():
             machine.disks[disk].records.update(records)
 
     @_verb
+    def rest(self, name: str, seconds: float) -> None:
+        """See Hypervisor."""
+        self._known(name)
+        if name not in self.running:
+            self._boot(name)
+        elif "deaf" in self._temper(name) and name not in self.resting:
+            raise Unavailable(f"{name} did not power off within {seconds:g} s", cure="cut its power")
+        self.resting.add(name)
+
+    @_verb
     def cut_power(self, name: str) -> None:
         """See Hypervisor."""
         self._known(name)
+        self.resting.discard(name)
         if name in self.running:
             self.running.pop(name).lose_power()
 

@@ -35,6 +35,10 @@ class FakeDisk:
     content: bytearray
     records: dict[str, _Record] = field(default_factory=dict)
 
+    def record(self, name: str) -> None:
+        """Begin to record changes under a name, unless that is done already."""
+        self.records.setdefault(name, _Record(Bitmap(len(self.content), GRANULARITY)))
+
 
 class FakeHost:
     """A host with one machine. ``disks`` are their first contents."""

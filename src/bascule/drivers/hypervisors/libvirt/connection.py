@@ -50,7 +50,13 @@ class Domain(Protocol):
 
     def blockInfo(self, path: str) -> Sequence[int]: ...  # noqa: N802 - the library spells it so
 
+    def ID(self) -> int: ...  # noqa: N802 - the library spells it so
+
     def create(self) -> int: ...
+
+    def createWithFlags(self, flags: int) -> int: ...  # noqa: N802 - the library spells it so
+
+    def destroyFlags(self, flags: int) -> int: ...  # noqa: N802 - the library spells it so
 
     def shutdown(self) -> int: ...
 

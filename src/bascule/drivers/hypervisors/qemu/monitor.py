@@ -8,7 +8,9 @@ of its own and an error that says so.
 from __future__ import annotations
 
 import json
+import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -144,6 +146,18 @@ class Monitor:
             message = self._message()
             if "event" in message:
                 self._events.append(message)
+
+    def hears(self, event: str, seconds: float) -> bool:
+        """Wait so long for an event of a name; tell whether it came, now or before."""
+        deadline = time.monotonic() + seconds
+        while not any(seen["event"] == event for seen in self._events):
+            left = max(deadline - time.monotonic(), 0.0)
+            if b"\n" not in self._received and not select.select([self._socket], [], [], left)[0]:
+                return False
+            message = self._message()
+            if "event" in message:
+                self._events.append(message)
+        return True
 
     def _message(self) -> Json:
         while (end := self._received.find(b"\n")) < 0:

@@ -31,6 +31,7 @@ _INACTIVE = 2  # of virDomainXMLFlags: what the next start is made from
 _ALL_METADATA = 1 | 2 | 4 | 16  # of virDomainUndefineFlagsValues: saved state, snapshots, NVRAM, checkpoints
 _STATES = {1: Power.RUNNING, 2: Power.RUNNING, 3: Power.PAUSED, 4: Power.RUNNING, 7: Power.PAUSED}
 _LOOKS_SECONDS = 0.05
+_PAUSED, _GRACEFUL = 1, 1  # of virDomainCreateFlags and of virDomainDestroyFlagsValues
 KINDS = {"auto": "", "kvm": "kvm", "tcg": "qemu"}
 
 
@@ -126,7 +127,9 @@ class LibvirtHost:
     def start(self, name: str) -> None:
         """See Hypervisor."""
         with self._domain(name, "does not start") as known:
-            if is_short_of_room(known):  # or of a disk that did not answer: it stands still before a write
+            if is_short_of_room(known) or self._is_at_rest(
+                known
+            ):  # or of a disk that did not answer: it stands still before a write
                 known.resume()
             if known.isActive():
                 return
@@ -146,7 +149,10 @@ class LibvirtHost:
             if not known.isActive():
                 return
             with _unless_off(known):
-                known.shutdown()
+                if self._is_at_rest(known):
+                    known.destroyFlags(_GRACEFUL)
+                else:
+                    known.shutdown()
             while known.isActive():
                 if self._clock.monotonic() > deadline:
                     raise Unavailable(
@@ -154,6 +160,26 @@ class LibvirtHost:
                         cure="look at its console, or cut its power",
                     )
                 self._clock.sleep(_LOOKS_SECONDS)
+
+    def rest(self, name: str, seconds: float) -> None:
+        """See Hypervisor. It is shut down, and started again without its processors: images keep records."""
+        with self._domain(name, "cannot be brought to rest") as known:
+            if known.isActive() and self._is_at_rest(known):
+                return
+        self.shut_down(name, seconds)
+        with self._domain(name, "cannot be brought to rest") as known:
+            known.createWithFlags(_PAUSED)
+            with told_of(self._folder):
+                self._at_rest(name).write_text(str(known.ID()))
+
+    def _is_at_rest(self, known: Domain) -> bool:
+        """Tell whether a domain was started without its processors; each start has a number of its own."""
+        note = self._at_rest(known.name())
+        with told_of(self._folder):
+            return note.exists() and note.read_text() == str(known.ID())
+
+    def _at_rest(self, name: str) -> Path:
+        return self._folder / name / "at-rest"
 
     def cut_power(self, name: str) -> None:
         """See Hypervisor."""

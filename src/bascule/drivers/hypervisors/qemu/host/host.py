@@ -20,7 +20,7 @@ from .images import check_images, past_the_cache, uefi_of
 from .networks import check_networks, networks_in
 from .picture import console_of, screen_of
 from .plugs import descriptors, plugged, sweep
-from .power import cut, go_on, launch, must_run, power_of, shut_down, status_of
+from .power import bring_to_rest, cut, go_on, is_at_rest, launch, must_run, power_of, shut_down, status_of
 from .process import holder, is_in_use
 
 _OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
@@ -72,25 +72,38 @@ class QemuHost:
     def start(self, name: str) -> None:
         """See Hypervisor."""
         with self._folder.held_machine(name) as folder:
+            if is_at_rest(folder):
+                cut(folder)
             if status_of(folder):
                 go_on(folder)
                 return
-            sweep(self._folder)
-            definition = folder.definition()
-            check_images(definition)
-            with plugged(self._folder, networks_in(self._folder.path), definition, self._ids) as plugs:
-                means = Means(
-                    accelerator(self._folder, self._acceleration),
-                    plugs,
-                    past_the_cache(definition.disks),
-                    uefi_of(folder, definition),
-                )
-                launch(folder, command_line(definition, means), descriptors(plugs))
+            self._launch(folder)
+
+    def _launch(self, folder: MachineFolder, *more: str) -> None:
+        sweep(self._folder)
+        definition = folder.definition()
+        check_images(definition)
+        with plugged(self._folder, networks_in(self._folder.path), definition, self._ids) as plugs:
+            means = Means(
+                accelerator(self._folder, self._acceleration),
+                plugs,
+                past_the_cache(definition.disks),
+                uefi_of(folder, definition),
+            )
+            launch(folder, [*command_line(definition, means), *more], descriptors(plugs))
 
     def shut_down(self, name: str, seconds: float) -> None:
         """See Hypervisor."""
         shut_down(self._known(name), seconds)
         sweep(self._folder)
+
+    def rest(self, name: str, seconds: float) -> None:
+        """See Hypervisor."""
+        with self._folder.held_machine(name) as folder:
+            if not holder(folder.pid):
+                self._launch(folder, "-S")
+                return
+        bring_to_rest(folder, seconds)
 
     def cut_power(self, name: str) -> None:
         """See Hypervisor."""

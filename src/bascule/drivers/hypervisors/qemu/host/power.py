@@ -22,12 +22,13 @@ from .process import Launched, Process, holder
 
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
-_GONE_SECONDS = 5.0
 _END_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 10.0
 _GO_ON_SECONDS = 5.0
+_GONE_SECONDS = 5.0
 _TO_FAIL_SECONDS = 0.2
 _STANDS_FOR_A_DISK = "io-error"
+_GUEST_IS_OFF = ("shutdown", "prelaunch")
 
 
 def power_of(folder: MachineFolder) -> Power:
@@ -158,7 +159,34 @@ def shut_down(folder: MachineFolder, seconds: float, now: Callable[[], float] = 
             _press(folder)
             if process.has_ended(min(left, _ASK_AGAIN_SECONDS)):
                 return
-    raise Unavailable(
+    raise _deaf(folder, seconds)
+
+
+def bring_to_rest(folder: MachineFolder, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+    """Press the power button, and have QEMU stay when its guest is off. A guest that is deaf runs on."""
+    deadline = now() + seconds
+    with talk_to(folder) as monitor:
+        monitor.execute("set-action", shutdown="pause")
+        try:
+            while now() < deadline:
+                if monitor.execute("query-status")["status"] in _GUEST_IS_OFF:
+                    return
+                monitor.execute("system_powerdown")
+                monitor.hears("SHUTDOWN", min(deadline - now(), _ASK_AGAIN_SECONDS))
+        except BaseException:
+            monitor.execute("set-action", shutdown="poweroff")
+            raise
+        monitor.execute("set-action", shutdown="poweroff")
+    raise _deaf(folder, seconds)
+
+
+def is_at_rest(folder: MachineFolder) -> bool:
+    """Tell whether a machine runs that has no guest which could go on."""
+    return status_of(folder) in _GUEST_IS_OFF
+
+
+def _deaf(folder: MachineFolder, seconds: float) -> Unavailable:
+    return Unavailable(
         f"{folder.name} did not power off within {seconds:g} s and runs on",
         cure="look at its console; give it more time, or cut its power",
     )
@@ -167,7 +195,8 @@ def shut_down(folder: MachineFolder, seconds: float, now: Callable[[], float] = 
 def _press(folder: MachineFolder) -> None:
     try:
         with _monitor(folder) as monitor:
-            monitor.execute("system_powerdown")
+            is_guest_off = monitor.execute("query-status")["status"] in _GUEST_IS_OFF
+            monitor.execute("quit" if is_guest_off else "system_powerdown")
     except Unavailable:
         process = Process.running(folder.pid)
         if process is not None:

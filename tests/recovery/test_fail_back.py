@@ -1,0 +1,337 @@
+"""Failback to the disks that machines left: exact, harmless until it is done; it may die at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bascule.apps.chance import SystemIds
+from bascule.data.pipeline import Conduct, Meter
+from bascule.data.store import DiskKey
+from bascule.drivers.hypervisors.fake.host import FakeHypervisor
+from bascule.model.errors import Refused, Unavailable
+from bascule.model.machines import Power
+from bascule.model.notes import from_text
+from bascule.recovery.fail_back import cancel, commit, complete, synchronise
+from bascule.recovery.fail_over import commit as stay
+from bascule.recovery.fail_over import fail_over, release
+from bascule.recovery.generations import lineage
+from bascule.recovery.hand_over import hand_over
+from bascule.recovery.record import Kind, Records
+from bascule.recovery.site import Shape, Site
+from bascule.replication.members import Member
+from bascule.replication.replicator import Cycled, Names, Replicator
+from bascule.replication.replicator import World as Around
+from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, FakeImages, World
+
+SAME = Shape()
+AWAY = f"{GROUP}~2"
+Disks = Mapping[str, Mapping[str, bytes]]
+
+
+class Journey(World):
+    """Machines that were recovered on the second host and wrote there, and the first host, which is back.
+
+    The first host went on after the newest point: what it wrote then, nobody saw.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.home = FakeHypervisor(self.clock, SystemIds(), ["lan"])
+        self.home_images = FakeImages(self.home, self.fate)
+        newest = self.numbers()[-1]
+        for key, content in self.truth[newest].items():
+            self.home.make(f"/{key.machine}/{key.disk}", content)
+        for name in MACHINES:
+            self.home.define(self.definition(name))
+        self.write(self.home.images["/db/data"].content, 14)
+        self.before = self.held_at_home()
+        fail_over(self.site(), GROUP, SAME)
+        stay(self.site(), GROUP)
+        self.work(3)
+        self.cycle(self.host, AWAY)
+        self.home.interrupt = lambda _verb, _moment: self.fate.step()
+
+    def write(self, content: bytearray, block: int) -> None:
+        content[block * BLOCK : block * BLOCK + 50] = self.chance.randbytes(50)
+
+    def work(self, block: int, host: FakeHypervisor | None = None) -> None:
+        """Let every machine of a host write."""
+        for machine in (host or self.host).running.values():
+            machine.write("root", block * BLOCK, self.chance.randbytes(50))
+            machine.write("data", (block + 1) * BLOCK, bytes(BLOCK))
+
+    def held_at_home(self) -> dict[str, bytes]:
+        return {words: bytes(image.content) for words, image in self.home.images.items()}
+
+    def home_site(self) -> Site:
+        return Site(
+            self.vault,
+            self.home,
+            self.serving,
+            self.home_images,
+            lambda: Conduct(Meter(self.clock), workers=1, readers=1),
+            Records(self.root / "home"),
+            SystemIds(),
+            "admin@first",
+            self.said.append,
+        )
+
+    def cycle(self, host: FakeHypervisor, group: str) -> Cycled:
+        """Make a point of what the machines of a host hold."""
+        around = Around(self.vault, self.clock, host.open, lambda: Conduct(Meter(self.clock)))
+        members = [Member(n, lambda n=n: host.adopt(n), lambda n=n: host.definition(n)) for n in MACHINES]
+        replicator = Replicator(around, members, Names(group, "replicator"))
+        try:
+            return replicator.cycle()
+        finally:
+            replicator.close()
+
+    def hand_over(self, host: FakeHypervisor | None = None, group: str = AWAY) -> Disks:
+        """Hand the machines over, and return what they held then."""
+        if host is None:
+            held = self.running()
+            hand_over(self.site(), group, MACHINES, lambda: self.cycle(self.host, group), 1)
+        else:
+            held = self.at_home()
+            hand_over(self.home_site(), group, MACHINES, lambda: self.cycle(host, group), 1)
+        return held
+
+    def at_home(self) -> Disks:
+        return {
+            name: {disk: bytes(found.content) for disk, found in machine.disks.items()}
+            for name, machine in self.home.running.items()
+        }
+
+    def go_home(self) -> Disks:
+        """Do all of it, and return what the machines held when they left."""
+        synchronise(self.home_site(), AWAY, SAME)
+        held = self.hand_over()
+        complete(self.home_site(), AWAY)
+        return held
+
+    def orphans(self) -> list[str]:
+        return [group for group in self.vault.groups() if "~orphan-" in group]
+
+
+@pytest.fixture
+def journey(tmp_path: Path) -> Journey:
+    return Journey(tmp_path)
+
+
+def test_machines_come_home_as_they_left_and_only_what_differs_travels(journey: Journey) -> None:
+    _, first = synchronise(journey.home_site(), AWAY, SAME)
+    changed = 2 * len(MACHINES) * BLOCK  # one block of each disk
+    assert first.written_bytes + first.zeroed_bytes <= changed + BLOCK  # and what the first host wrote
+    journey.work(7)
+    held = journey.hand_over()
+    assert all(journey.power_of(journey.host, name) is Power.OFF for name in MACHINES)
+    _, last = complete(journey.home_site(), AWAY)
+    assert last.written_bytes + last.zeroed_bytes <= changed
+    assert last.compared_bytes == 0
+    assert journey.at_home() == held
+    assert lineage(journey.vault, GROUP).newest == f"{GROUP}~3"
+
+
+def test_the_old_disks_are_only_read(journey: Journey) -> None:
+    """R-HV-5."""
+    journey.go_home()
+    commit(journey.home_site(), AWAY)
+    now = journey.held_at_home()
+    assert {words: now[words] for words in journey.before} == journey.before
+
+
+def test_what_nobody_saw_is_kept_as_a_point_of_its_own(journey: Journey) -> None:
+    """R-FO-7."""
+    journey.go_home()
+    (orphan,) = journey.orphans()
+    with journey.vault.peek(orphan) as point:
+        for key in point.disks():
+            found = bytearray(SIZE)
+            point.disk(key).read_into(0, memoryview(found))
+            assert found == journey.before[f"/{key.machine}/{key.disk}"]
+
+
+def test_where_nothing_was_written_there_is_no_orphan(journey: Journey) -> None:
+    newest = journey.numbers()[-1]
+    journey.home.images["/db/data"].content[:] = journey.truth[newest]["db", "data"]
+    journey.go_home()
+    assert journey.orphans() == []
+
+
+def test_replication_goes_on_with_what_changed_since_the_return(journey: Journey) -> None:
+    """R-HV-3: reverse replicate."""
+    journey.go_home()
+    journey.work(11, journey.home)
+    done = journey.cycle(journey.home, f"{GROUP}~3")
+    assert done.compared == ()
+    assert done.copied.read_bytes == 2 * len(MACHINES) * BLOCK
+
+
+def test_a_machine_that_still_runs_at_home_is_not_touched(journey: Journey) -> None:
+    journey.home.start("web")
+    with pytest.raises(Refused, match="web runs here"):
+        synchronise(journey.home_site(), AWAY, SAME)
+    assert journey.held_at_home() == journey.before
+
+
+def test_it_is_not_completed_while_the_other_side_runs(journey: Journey) -> None:
+    with pytest.raises(Refused, match="there is no failback"):
+        complete(journey.home_site(), AWAY)
+    synchronise(journey.home_site(), AWAY, SAME)
+    with pytest.raises(Refused, match="hand them over"):
+        complete(journey.home_site(), AWAY)
+    assert journey.at_home() == {}
+
+
+def test_a_machine_that_is_not_there_any_more_is_made(journey: Journey) -> None:
+    """R-HV-4: other location."""
+    for name in MACHINES:
+        journey.home.forget(name)
+    for words in journey.before:
+        journey.home.images.pop(words)
+    held = journey.go_home()
+    assert journey.at_home() == held
+    assert journey.home.definition("db").hardware.nics[0].network == "lan"
+
+
+def test_a_network_that_is_not_here_is_refused_first(journey: Journey) -> None:
+    journey.home.forget("web")
+    with pytest.raises(Refused, match="no network there"):
+        synchronise(journey.home_site(), AWAY, Shape(networks={"lan": "there"}))
+    assert set(journey.home.images) == set(journey.before)
+
+
+@pytest.mark.parametrize("moment", ["synchronised", "handed over", "completed"])
+def test_cancel_puts_back_what_was(journey: Journey, moment: str) -> None:
+    synchronise(journey.home_site(), AWAY, SAME)
+    if moment != "synchronised":
+        journey.hand_over()
+    if moment == "completed":
+        complete(journey.home_site(), AWAY)
+    for _ in range(2):
+        cancel(journey.home_site(), AWAY)
+    assert journey.held_at_home() == journey.before
+    assert journey.at_home() == {}
+    assert [journey.home.definition(name) for name in MACHINES] == [journey.definition(n) for n in MACHINES]
+    assert lineage(journey.vault, GROUP).newest == AWAY
+    for name in MACHINES:
+        journey.host.start(name)
+    journey.work(9)
+    held = journey.go_home()
+    assert journey.at_home() == held
+
+
+def test_the_other_side_is_cleared_after_the_return_and_not_before(journey: Journey) -> None:
+    with pytest.raises(Refused, match="belong to this side"):
+        release(journey.site(), GROUP)
+    journey.go_home()
+    release(journey.site(), GROUP)
+    assert journey.is_empty()
+    assert set(journey.at_home()) == set(MACHINES)
+
+
+def test_there_and_back_many_times(journey: Journey) -> None:
+    """The disks never lie on more than one older one (`melt`)."""
+    journey.go_home()
+    commit(journey.home_site(), AWAY)
+    release(journey.site(), GROUP)
+    for turn in range(3):
+        there = lineage(journey.vault, GROUP).newest
+        journey.work(turn, journey.home)
+        journey.cycle(journey.home, there)
+        held = journey.hand_over(journey.home, there)
+        fail_over(journey.site(), there, SAME)
+        assert journey.running() == held, f"turn {turn}"
+        stay(journey.site(), there)
+        journey.work(turn + 5)
+        away = lineage(journey.vault, GROUP).newest
+        journey.cycle(journey.host, away)
+        synchronise(journey.home_site(), away, SAME)
+        held = journey.hand_over(group=away)
+        complete(journey.home_site(), away)
+        assert journey.at_home() == held, f"turn {turn}"
+        commit(journey.home_site(), away)
+        release(journey.site(), there)
+        places = [disk.words for name in MACHINES for disk in journey.home.definition(name).disks]
+        assert all(journey.home_images.below[words].words in journey.before for words in places)
+
+
+def deaths(tmp_path: Path, part: int) -> range:
+    """Return steps to die at: one part of all that a failback takes, spread over the whole way."""
+    journey = Journey(tmp_path / "count")
+    journey.dies_at(-1)
+    journey.go_home()
+    assert journey.fate.steps > 100
+    return range(1 + part, journey.fate.steps + 1, PARTS)
+
+
+PARTS = 8
+EVERY_PART = [part if part == 3 else pytest.param(part, marks=pytest.mark.long) for part in range(PARTS)]
+
+
+@pytest.mark.parametrize("part", EVERY_PART)
+def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path, part: int) -> None:
+    for step in deaths(tmp_path, part):
+        journey = Journey(tmp_path / str(step))
+        held = journey.running()
+        journey.dies_at(step)
+        with pytest.raises(Died):
+            journey.go_home()
+        journey.lives()
+        if journey.home_site().records.find(AWAY, Kind.FAILBACK) is None or not journey.home.running:
+            _finish(journey)
+        complete(journey.home_site(), AWAY)
+        assert journey.at_home() == held, f"step {step}"
+        assert not [name for name in MACHINES if journey.power_of(journey.host, name) is Power.RUNNING]
+        assert len(journey.orphans()) == 1, f"step {step}"
+
+
+def _finish(journey: Journey) -> None:
+    """Ask for each verb again until all are done."""
+    try:
+        synchronise(journey.home_site(), AWAY, SAME)
+    except Refused:  # further on already
+        assert journey.home_site().records.known(AWAY, Kind.FAILBACK).number
+    if lineage(journey.vault, GROUP).newest == AWAY:
+        journey.hand_over()
+
+
+@pytest.mark.parametrize("part", EVERY_PART)
+def test_a_death_at_any_step_can_be_cancelled_and_nothing_here_has_changed(tmp_path: Path, part: int) -> None:
+    for step in deaths(tmp_path, part):
+        journey = Journey(tmp_path / str(step))
+        journey.dies_at(step)
+        with pytest.raises(Died):
+            journey.go_home()
+        journey.dies_at(step % 7 + 1)
+        try:
+            cancel(journey.home_site(), AWAY)
+        except Died:
+            journey.lives()
+            cancel(journey.home_site(), AWAY)
+        journey.lives()
+        assert journey.held_at_home() == journey.before, f"step {step}"
+        assert journey.at_home() == {}, f"step {step}"
+
+
+def test_a_guest_that_does_not_power_off_stays_where_it_is(journey: Journey) -> None:
+    synchronise(journey.home_site(), AWAY, SAME)
+    journey.host.rest = lambda name, _seconds: (_ for _ in ()).throw(Unavailable(name))  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        journey.hand_over()
+    assert set(journey.running()) == set(MACHINES)
+    with pytest.raises(Refused, match="hand them over"):
+        complete(journey.home_site(), AWAY)
+
+
+def test_keys_of_disks_are_those_of_the_machines(journey: Journey) -> None:
+    journey.go_home()
+    with journey.vault.peek(f"{GROUP}~3") as point:
+        notes = {m.id: from_text(m.definition) for m in point.info.machines}
+        assert set(point.disks()) == {DiskKey(name, disk) for name in MACHINES for disk in ("root", "data")}
+    assert {name: note.machine for name, note in notes.items()} == {
+        name: journey.home.definition(name) for name in MACHINES
+    }
