@@ -11,6 +11,7 @@ from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
+from .returning import fail_back, hand_over, release
 from .words import (
     Cpus,
     Folder,
@@ -125,17 +126,20 @@ def commit(
     passphrase_file: PassphrasePath = None,
     is_json: Json = False,
 ) -> None:
-    """Let a failover stay. It cannot be cancelled any more; the way back is a failback.
+    """Let a failover or a failback stay. It cannot be cancelled any more; the way back is a failback.
 
     \b
     Example:
       bascule replica commit /srv/points web --host /srv/vm
     """
-    from bascule.recovery.fail_over import commit as committed
+    from bascule.recovery import fail_back, fail_over
+    from bascule.recovery.pedigree import decided
+    from bascule.recovery.record import Kind
 
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
-        record = committed(site, group)
+        log, kind = decided(site, group)
+        record = (fail_back if kind is Kind.FAILBACK else fail_over).commit(site, log)
     show(
         screen,
         record,
@@ -155,20 +159,24 @@ def cancel(
     passphrase_file: PassphrasePath = None,
     is_json: Json = False,
 ) -> None:
-    """Take a failover back that is not committed: its machines end, and what they wrote here is thrown away.
+    """Take a failover or failback back that is not committed: what its machines wrote here is thrown away.
 
-    The other side stays fenced until somebody there says that it may replicate on.
+    After a failover nothing is left here, and the other side stays fenced until somebody there says that it
+    may replicate on. After a failback the machines here are what they were before it, and off.
 
     \b
     Example:
       bascule replica cancel /srv/points web --host /srv/vm
     """
-    from bascule.recovery.fail_over import cancel as cancelled
+    from bascule.recovery import fail_back, fail_over
+    from bascule.recovery.pedigree import decided
+    from bascule.recovery.record import Kind
 
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
-        cancelled(site, group)
-    screen.show({"group": group, "phase": "cancelled"}, [f"Nothing of {group} is left here."])
+        log, kind = decided(site, group)
+        (fail_back if kind is Kind.FAILBACK else fail_over).cancel(site, log)
+    screen.show({"group": group, "phase": "cancelled"}, [f"The {kind.value} of {log} is cancelled."])
 
 
 @app.command("test")
@@ -271,6 +279,11 @@ def status(
     fields = ("point", "kind", "phase", "machine", "power")
     documents = [dict(zip(fields, row, strict=True)) for row in rows]
     screen.show({"machines": documents}, table(fields, rows) if rows else ["Nothing was taken over here."])
+
+
+app.command("hand-over")(hand_over)
+app.command("fail-back")(fail_back)
+app.command()(release)
 
 
 def _running(record: Record, then: str) -> str:

@@ -125,7 +125,7 @@ def _pairs(option: str, words: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def show(screen: Screen, record: Record, sentence: str) -> None:
+def show(screen: Screen, record: Record, sentence: str, **figures: int) -> None:
     """Say where a record is."""
     names = [member.definition.name for member in record.members]
     document = {
@@ -135,5 +135,6 @@ def show(screen: Screen, record: Record, sentence: str) -> None:
         "log": record.log,
         "phase": record.phase.value,
         "machines": names,
+        **figures,
     }
     screen.show(document, [sentence])

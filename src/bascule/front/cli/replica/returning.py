@@ -1,0 +1,219 @@
+"""``bascule replica hand-over``, ``fail-back`` and ``release``: machines change sides in order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.tools import Tools
+from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
+from bascule.front.cli.words.quantities import bytes_text, seconds_from
+
+from .words import Folder, Group, Names, Networks, Where, shape_of, show, site_of
+
+if TYPE_CHECKING:
+    from bascule.model.items import Wish
+    from bascule.recovery.site import Site
+    from bascule.replication.members import Member
+
+_WAITS_SECONDS = 120.0
+_LOOK_SECONDS = 0.1
+
+Provider = Annotated[
+    Path | None,
+    typer.Option(
+        "--provider",
+        metavar="FOLDER",
+        help="The provider that replicates the group on this host. Or set BASCULE_PROVIDER. [none]",
+        show_default=False,
+    ),
+]
+
+
+def hand_over(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    within: Annotated[
+        str, typer.Option("--within", metavar="TIME", help="How long a guest may take to power off: 30s, 5m.")
+    ] = "5m",
+    provider: Provider = None,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Shut the machines of a group down, send their last changes, and leave them to the other side.
+
+    Run it where the machines run. Nothing is lost: the newest point is then all that they ever wrote, and
+    the store says so. Then run `bascule replica fail-over`, or `fail-back`, on the other side. A guest that
+    does not power off runs on, and nothing is handed over.
+
+    \b
+    Example:
+      bascule replica hand-over /srv/points web --host /srv/vm --within 2m
+    """
+    from bascule.recovery.hand_over import hand_over as handed_over
+    from bascule.recovery.pedigree import current
+    from bascule.replication.replicator import Names as Kept
+    from bascule.replication.replicator import Replicator, World
+
+    screen, tools = Screen(is_json=is_json), tools_of(context)
+    where = Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        log = current(site.vault, group)
+        _let_go(tools, provider, log)
+        members = _members(site, log)
+        world = World(site.vault, tools.clock, tools.open_source, site.conduct)
+        replicator = Replicator(world, list(members.values()), Kept(log, tools.who))
+
+        def make_point() -> None:
+            try:
+                replicator.cycle()
+            finally:
+                replicator.close()
+
+        handed_over(site, log, list(members), make_point, seconds_from(within))
+        with site.vault.peek(log) as newest:
+            number = newest.info.number
+    document = {"group": log, "point": number, "machines": list(members)}
+    screen.show(document, [f"{log} is handed over with point {log}/{number}; nothing is missing behind it."])
+
+
+def _members(site: Site, log: str) -> dict[str, Member]:
+    """Return the machines of a group by their names on this host."""
+    from bascule.recovery.site import Shape
+    from bascule.replication.members import Member
+
+    with site.vault.peek(log) as point:
+        names = {machine.id: Shape().of(machine).name for machine in point.info.machines}
+    return {
+        name: Member(machine, partial(site.hypervisor.adopt, name), partial(site.hypervisor.definition, name))
+        for machine, name in names.items()
+    }
+
+
+def _let_go(tools: Tools, folder: Path | None, log: str) -> None:
+    """Have the provider of this host let go of a group, if there is one and it lives."""
+    from bascule.model.errors import Unavailable
+    from bascule.model.items import State
+    from bascule.replication.provider.folder import ProviderFolder
+
+    named = str(folder or tools.settings.get("BASCULE_PROVIDER", ""))
+    if not named:
+        return
+    place = ProviderFolder(Path(named).absolute())
+    item = place.item(log)
+    if item.stamp() is None:
+        return
+    item.change(_handed)
+    deadline = tools.clock.monotonic() + _WAITS_SECONDS
+    while place.heartbeat().is_running and item.facts().state not in (State.HANDED_OVER, State.FENCED):
+        if tools.clock.monotonic() > deadline:
+            raise Unavailable(
+                f"the provider in {named} does not let go of {log}", cure="look at `bascule status`"
+            )
+        tools.clock.sleep(_LOOK_SECONDS)
+
+
+def _handed(wish: Wish | None) -> Wish | None:
+    return None if wish is None else replace(wish, hand_over=True)
+
+
+def fail_back(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    names: Names = None,
+    networks: Networks = None,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=1, max=64, help="Threads that compare and download.")
+    ] = 3,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Bring machines home to the disks they left; only what differs travels.
+
+    Run it where they came from, once or more often while they still run on the other side: new images beside
+    the old disks become equal to the newest point. Then run `bascule replica hand-over` on the other side,
+    and this once more: the last changes follow, and the machines start here. Until `commit` it can be
+    cancelled, and what was here before is here again. What these disks held that was never replicated is
+    kept first, as a group of its own.
+
+    A machine or a disk that is not here any more is made anew, whole.
+
+    \b
+    Examples:
+      bascule replica fail-back /srv/points web --host /srv/vm
+      bascule replica fail-back /srv/points web --host /srv/vm --threads 8
+    """
+    from bascule.recovery import fail_back as failing_back
+    from bascule.recovery.generations import is_handed_over
+    from bascule.recovery.pedigree import returning
+    from bascule.recovery.record import Phase
+
+    screen, shape = Screen(is_json=is_json), shape_of(names, 0, 0, networks)
+    where = Where(store, host, folder, key_file, passphrase_file, threads)
+    with site_of(context, where, screen) as site:
+        log, phase = returning(site, group)
+        written = fetched = 0
+        if phase is None or phase is Phase.SYNCING:
+            record, did = failing_back.synchronise(site, log, shape)
+            written, fetched = did.written_bytes, did.fetched_bytes
+            if not is_handed_over(site.vault, log):
+                sentence = (
+                    f"Level with {log}/{record.number}: {bytes_text(written)} written. Now hand over on the"
+                    " other side (`bascule replica hand-over`), and ask for this again."
+                )
+                show(screen, record, sentence, written_bytes=written, fetched_bytes=fetched)
+                return
+        record, did = failing_back.complete(site, log)
+    written, fetched = written + did.written_bytes, fetched + did.fetched_bytes
+    machines = ", ".join(member.definition.name for member in record.members)
+    sentence = (
+        f"Home again as of {log}/{record.number}: {machines}; {bytes_text(written)} written."
+        f" Replicate on as group {record.log}. Commit with `bascule replica commit`, or `cancel`."
+    )
+    show(screen, record, sentence, written_bytes=written, fetched_bytes=fetched)
+
+
+def release(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Remove recovered machines and their disks from this host, after they went home.
+
+    Refused while they belong here.
+
+    \b
+    Example:
+      bascule replica release /srv/points web --host /srv/vm
+    """
+    from bascule.recovery.fail_over import release as released
+    from bascule.recovery.pedigree import recorded
+    from bascule.recovery.record import Kind
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        logs = recorded(site, group, Kind.FAILOVER)
+        for log in logs:
+            released(site, log)
+    screen.show({"group": group, "released": logs}, [f"Nothing of {group} is left here."])
