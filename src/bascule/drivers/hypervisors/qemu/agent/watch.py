@@ -1,0 +1,162 @@
+"""A process that freezes a guest, and thaws it whatever becomes of who asked for it (R-R-8).
+
+A guest agent's channel serves one client at a time, so who is to thaw cannot come second: this process
+has the only connection, and its owner gives orders by a pipe. The pipe ends when the owner dies, and then
+the guest is thawed, as it is when the time is over. Nothing is frozen before all that is in place.
+
+Order: connect and see that the agent answers; leave a mark in the owner's folder; freeze; thaw; take the
+mark away when the guest has answered. Should owner and watch be killed together, the mark tells the next
+owner to thaw. A freeze that is not answered in time is followed by a thaw at once, which the agent reads
+next: a guest that freezes late does not stay so. That answer is waited for as long as the machine lives,
+ten minutes at most.
+
+Orders are lines: ``freeze``, ``thaw``, ``status``. Answers are JSON lines. Standard library only, and
+little of that: it has to be there quickly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bascule.model.errors import BasculeError, Off, Unavailable
+
+from .channel import SYNC_SECONDS, Channel
+
+_LINGERS_SECONDS: Final = 600.0
+_AGAIN_SECONDS: Final = 1.0
+# A guest that is reset forgets what it was asked.
+_ANSWERS_SECONDS: Final = 30.0
+
+
+class Watch:
+    """One freeze of one guest, from its orders to its end."""
+
+    def __init__(self, socket: Path, mark: Path, limit: float) -> None:
+        self._socket = socket
+        self._mark = mark
+        self._limit = limit
+        self._channel = Channel.connect(socket)
+        self._heard = b""
+        self._is_frozen = False
+
+    def run(self) -> None:
+        """Serve one owner; returns when the guest is thawed, or was never frozen."""
+        self._channel.sync()
+        _say({"ready": True})
+        is_asked = False
+        try:
+            is_asked = self._obey() == "thaw"
+        except BasculeError as error:
+            _say({"error": str(error)})
+        if is_asked or self._is_frozen:
+            self._thaw(is_asked=is_asked)
+
+    def _obey(self) -> str:
+        """Do what the owner says, until it says ``thaw``, says nothing more, or the time is over."""
+        until: float | None = None
+        while (order := self._order(until)) not in ("", "thaw"):
+            if order == "freeze" and until is None:
+                until = _in(self._limit)
+                self._mark.touch()
+                self._is_frozen = True
+                self._freeze(until)
+            elif order == "status":
+                self._channel.ask("guest-fsfreeze-status", _in(SYNC_SECONDS))
+                _say({"status": self._channel.answer(_in(SYNC_SECONDS))})
+        return order
+
+    def _freeze(self, until: float) -> None:
+        """Freeze, as long as the owner lives and the time is not over."""
+        self._channel.ask("guest-fsfreeze-freeze", until)
+        while not self._may_read(until):
+            if self._is_orphan() or time.monotonic() >= until:
+                raise Unavailable("the guest did not freeze its file systems in time")
+        _say({"frozen": self._channel.count(until)})
+
+    def _may_read(self, until: float) -> bool:
+        left = max(0.0, until - time.monotonic())
+        ready, _, _ = select.select([self._channel.descriptor(), 0], [], [], left)
+        return self._channel.descriptor() in ready
+
+    def _is_orphan(self) -> bool:
+        """Tell whether the owner's pipe has ended; an order that came too early is none."""
+        ready, _, _ = select.select([0], [], [], 0)
+        return bool(ready) and not os.read(0, 1 << 12)
+
+    def _order(self, until: float | None) -> str:
+        """Return the owner's next word; nothing if it died, or if the time is over."""
+        while b"\n" not in self._heard:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            ready, _, _ = select.select([0], [], [], left)
+            data = os.read(0, 1 << 12) if ready else b""
+            if not data:
+                return ""
+            self._heard += data
+        word, _, self._heard = self._heard.partition(b"\n")
+        return word.decode(errors="replace")
+
+    def _thaw(self, *, is_asked: bool) -> None:
+        end = _in(_LINGERS_SECONDS)
+        thawed = self._thawed(end)
+        while thawed is None and time.monotonic() < end:
+            is_asked = False  # somebody else may have thawed it meanwhile
+            time.sleep(_AGAIN_SECONDS)
+            thawed = self._thawed(end)
+        if thawed is not None:
+            self._mark.unlink(missing_ok=True)
+            _say({"thawed": thawed if is_asked else 0})
+
+    def _thawed(self, end: float) -> int | None:
+        """Thaw, and return how many file systems that were; None if the guest did not say."""
+        is_new = self._channel.descriptor() < 0
+        if is_new:
+            try:
+                self._channel = Channel.connect(self._socket)
+            except Off:
+                return 0  # with the machine its file systems went
+        until = min(end, _in(_ANSWERS_SECONDS))
+        try:
+            if is_new:
+                self._channel.sync()
+            self._channel.ask("guest-fsfreeze-thaw", until)
+            while self._channel.waits_for_more:
+                with suppress(Unavailable):
+                    self._channel.answer(until)  # to a freeze that was too slow
+            return self._channel.count(until)
+        except Unavailable:
+            self._channel.close()
+            return None
+
+
+def _in(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def _say(message: dict[str, object]) -> None:
+    with suppress(OSError):  # nobody is there to hear it
+        os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def main(words: list[str]) -> None:
+    """Watch over the guest at a socket; what goes wrong is said."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the end of the pipe is the only way to end it early
+    socket, mark, limit = words
+    try:
+        Watch(Path(socket), Path(mark), float(limit)).run()
+    except BasculeError as error:
+        _say({"error": str(error)})
+    except OSError as error:
+        _say({"error": f"{mark}: {error.strerror}"})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
