@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
@@ -15,6 +15,7 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.fake.machine import FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Refused, Unavailable
+from bascule.model.policies import Consistency
 from bascule.ports.disks import DiskSource
 from bascule.replication.members import Member
 from bascule.replication.replicator import Names, Replicator, Rules, World
@@ -158,9 +159,9 @@ def test_the_instant_lies_inside_what_makes_guests_ready_and_the_copy_after_it()
     told: list[str] = []
 
     @contextmanager
-    def quiesce() -> Iterator[str]:
-        told.append("frozen")
-        yield "file-system"
+    def quiesce(machines: Sequence[str]) -> Iterator[Callable[[], Consistency]]:
+        told.extend(["frozen", *machines])
+        yield lambda: Consistency.FILE_SYSTEM if told[-1] == "thawed" else Consistency.CRASH
         told.append("thawed")
         scene.host.write("disk0", 0, b"after the thaw")
 
@@ -178,8 +179,8 @@ def test_the_instant_lies_inside_what_makes_guests_ready_and_the_copy_after_it()
     before = bytes(scene.host.disks["disk0"].content)
     adopt = lambda: FakeMachine(scene.host, scene.clock, SystemIds())  # noqa: E731 - as short as it is
     done = Replicator(world, [Member(NAMES.group, adopt)], NAMES).cycle()
-    assert told == ["frozen", "thawed", "read", "read"]
-    assert done.copied.point.consistency == "file-system"
+    assert told == ["frozen", "web", "thawed", "read", "read"]
+    assert done.copied.point.consistency == "filesystem"
     with scene.vault.peek(NAMES.group) as point:
         image = bytearray(SIZE)
         point.disk(DiskKey(NAMES.group, "disk0")).read_into(0, memoryview(image))

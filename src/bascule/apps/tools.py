@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bascule.front.cli.tools import Existing
 from bascule.model.machines import MachineDefinition
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.guests import Commands, GuestAgent
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
 from bascule.ports.machines import RunningMachine
@@ -96,6 +97,21 @@ class SystemTools:
         """Return what the machine is made of that words name, None where no host defined it."""
         host, is_named, name = words.partition("#")
         return self.open_hypervisor(host).definition(name) if is_named else None
+
+    def agent(self, words: str, folder: Path, which: str) -> GuestAgent | None:
+        """Return the agent of a machine's guest, not connected; None where there is no way to it."""
+        if words.startswith("fake:"):
+            return self._park.agent(words)
+        from bascule.drivers.hypervisors.factory import open_agent
+
+        return open_agent(words, folder, which)
+
+    @property
+    def commands(self) -> Commands:
+        """Return what runs commands of the operator, on this host."""
+        from bascule.drivers.commands.host import HostCommands
+
+        return HostCommands(self.settings)
 
     @cached_property
     def _park(self) -> FakePark:

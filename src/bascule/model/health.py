@@ -89,6 +89,13 @@ def _of_item(wish: Wish, facts: Facts) -> Iterator[Reason]:
             f"resynchronisation is required: {facts.mark}",
             f"it begins in its hours ({wish.policy.resync_hours}); or now: `bascule resync {wish.group}`",
         )
+    if facts.only_crash and wish.policy.app_consistent_seconds:
+        yield Reason(
+            Level.WARNING,
+            "only-crash-consistent",
+            f"the last point that was to be more is crash-consistent: {facts.only_crash}",
+            "see that the guest's agent runs, and what the commands before and after the instant say",
+        )
     if wish.is_paused:
         yield Reason(Level.WARNING, "paused", "replication is paused", f"`bascule resume {wish.group}`")
     if facts.absent:
@@ -120,4 +127,8 @@ def _of_time(wish: Wish, facts: Facts, now: float) -> Iterator[Reason]:
         yield Reason(Level.WARNING, "153007", f"no new recovery point for {round(age / 60)} min")
     app, every = facts.app_consistent_at, wish.policy.app_consistent_seconds
     if every and app is not None and now - app > max(NO_POINT_SECONDS, 2 * every):
-        yield Reason(Level.WARNING, "153006", f"no app-consistent point for {round((now - app) / 60)} min")
+        yield Reason(
+            Level.WARNING,
+            "153006",
+            f"no file-system- or app-consistent point for {round((now - app) / 60)} min",
+        )

@@ -144,7 +144,8 @@ class Facts:
     """What is so.
 
     Two figures that are never mixed (R-R-6): ``safe_as_of`` is the moment up to which everything that the
-    machine wrote is safe, and ``newest`` is the latest recovery point.
+    machine wrote is safe, and ``newest`` is the latest recovery point. ``only_crash`` is why the last point
+    that was to be more than crash-consistent was not.
     """
 
     generation: int = 0
@@ -154,6 +155,8 @@ class Facts:
     safe_as_of: float | None = None
     newest: Newest | None = None
     app_consistent_at: float | None = None
+    consistent_tried_at: float | None = None
+    only_crash: str = ""
     headway: Headway | None = None
     trouble: Trouble | None = None
     mark: Mark | None = None
@@ -176,7 +179,11 @@ def written(document: Wish | Facts) -> str:
 
 def wish_from(text: str | bytes) -> Wish:
     """Return the wish that ``written`` wrote, or raise Damaged."""
-    return _read(text, Wish, {"policy": lambda found: Policy(**found)}, "a wish")
+    return _read(text, Wish, {"policy": _policy}, "a wish")
+
+
+def _policy(found: dict[str, Any]) -> Policy:
+    return Policy(**{name: _value(None, value) for name, value in found.items()})
 
 
 def facts_from(text: str | bytes) -> Facts:

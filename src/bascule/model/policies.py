@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from .errors import Refused
 from .hours import OUTSIDE_OFFICE, Hours
@@ -12,11 +13,25 @@ INTERVALS = {1: "1s", 5: "5s", 30: "30s", 300: "5m", 900: "15m"}
 _NAMES = ", ".join(INTERVALS.values())
 
 
+class Consistency(StrEnum):
+    """In what state a point found its machines, as the store spells it (R-RP-1)."""
+
+    CRASH = "crash"
+    FILE_SYSTEM = "filesystem"
+    APPLICATION = "application"
+
+
+AUTO, OFF = "auto", "off"
+"""Words for the guest agent: the one that the machine has, or none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Interval, retention, thresholds; every field is what ``bascule protect`` says when nothing is said.
 
-    ``app_consistent_seconds`` is 0 where no such points are asked for. Between points a machine that
+    ``app_consistent_seconds`` is how often a point is to be more than crash-consistent, 0 for never;
+    ``agent`` freezes the guests for it (``auto``, ``off``, or the socket of its channel), ``before`` and
+    ``after`` are commands of the operator around that (R-RP-1). Between points a machine that
     writes nothing is looked at every interval, and becomes a point every ``idle_point_seconds``.
     """
 
@@ -26,6 +41,9 @@ class Policy:
     app_consistent_seconds: int = 0
     resync_hours: str = OUTSIDE_OFFICE
     idle_point_seconds: int = 300
+    agent: str = AUTO
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.interval_seconds not in INTERVALS:
@@ -37,6 +55,12 @@ class Policy:
                 f"an RPO of {self.rpo_threshold_seconds} s cannot be kept by points every"
                 f" {self.interval_seconds} s",
                 cure="raise the threshold, or make points more often",
+            )
+        if 0 < self.app_consistent_seconds < self.interval_seconds:
+            raise Refused(
+                f"points every {self.interval_seconds} s cannot be consistent"
+                f" every {self.app_consistent_seconds} s",
+                cure="ask for consistent points less often, or make points more often",
             )
         Ladder.parse(self.retention)
         Hours.parse(self.resync_hours)

@@ -30,6 +30,7 @@ from bascule.data.pipeline.resync import resync
 from bascule.data.store import Claim, DiskKey, DiskSpec, GroupWriter, MachineSpec, Tuning, Vault
 from bascule.model.errors import BasculeError, Missing, Refused
 from bascule.model.notes import MachineNote, from_text, to_text
+from bascule.model.policies import Consistency
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
 from bascule.ports.machines import Frozen, FrozenDisk, Recorded, Tracking
@@ -52,21 +53,27 @@ class Names:
     writer: str
 
 
+def unprepared(_machines: Sequence[str]) -> AbstractContextManager[Callable[[], Consistency]]:
+    """Ask nothing of the guests: what a point finds is as after a power cut."""
+    return nullcontext(lambda: Consistency.CRASH)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What whoever runs a replicator decides about its cycles; as it stands, all is allowed.
 
     ``claim`` sees whom a session would fence, ``may_compare`` which disks would be compared whole with the
     store: both raise if that is not to be. ``believes`` says whether what the machine recorded is good,
-    ``wants`` which disks are replicated at all. The instant lies inside ``quiesce``, which makes guests
-    ready for it, lets them go on after it, and yields how consistent that makes the point (R-RP-1).
+    ``wants`` which disks are replicated at all. The instant lies inside ``quiesce``, which is told the
+    machines, makes their guests ready for it and lets them go on after it; what it yields says afterwards
+    how consistent that made the point (R-RP-1).
     """
 
     claim: Claim | None = None
     may_compare: Callable[[Sequence[DiskKey]], None] = lambda _disks: None
     believes: Callable[[], bool] = lambda: True
     wants: Callable[[DiskKey], bool] = lambda _disk: True
-    quiesce: Callable[[], AbstractContextManager[str]] = lambda: nullcontext("crash")
+    quiesce: Callable[[Sequence[str]], AbstractContextManager[Callable[[], Consistency]]] = unprepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +123,12 @@ class Replicator:
         begun = clock.monotonic()
         try:
             self._members.gather(self._newest)
-            with self._world.rules.quiesce() as consistency:
+            with self._world.rules.quiesce(tuple(self._members.here)) as consistency:
                 frozen_at = clock.monotonic()
                 instant = self._members.freeze()
             absent = dict(self._members.absent)
             try:
-                copied, compared = self._send(instant, tuple(absent), consistency)
+                copied, compared = self._send(instant, tuple(absent), consistency())
             except BaseException:
                 instant.drop()
                 raise

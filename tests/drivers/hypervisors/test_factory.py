@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from bascule.apps.chance import SystemClock, SystemIds
-from bascule.drivers.hypervisors.factory import _libvirt, open_hypervisor
+from bascule.drivers.hypervisors.factory import _libvirt, open_agent, open_hypervisor
 from bascule.drivers.hypervisors.libvirt.host.host import LibvirtHost
 from bascule.drivers.hypervisors.qemu.host.host import QemuHost
-from bascule.model.errors import Refused
+from bascule.model.errors import Refused, Unavailable
 
 
 def test_a_path_is_a_host_of_qemu_machines_and_opening_it_makes_nothing(tmp_path: Path) -> None:
@@ -53,3 +53,25 @@ def test_libvirt_is_named_by_its_daemon_and_a_folder(words: str, where: tuple[st
     uri, folder = _libvirt(words, {"HOME": "/there"})
     assert (uri, str(folder)) == where
     assert isinstance(open_hypervisor(words, SystemClock(), SystemIds(), {}), LibvirtHost)
+
+
+@pytest.mark.parametrize(
+    ("words", "which", "path"),
+    [
+        ("/run/vm/web.qmp", "auto", "/run/vm/web.agent"),
+        ("/run/vm/web.qmp", "/run/ga", "/run/ga"),
+        ("/srv/host#web", "auto", "/srv/host/machines/web/agent.sock"),
+    ],
+)
+def test_the_agent_of_a_guest_is_found_by_its_machine(
+    words: str, which: str, path: str, tmp_path: Path
+) -> None:
+    agent = open_agent(words, tmp_path, which)
+    assert agent is not None
+    with pytest.raises(Unavailable, match=f"no guest agent's channel is at {path}"):
+        agent.freeze()
+    agent.close()
+
+
+def test_nobody_but_libvirt_speaks_to_the_agents_of_its_guests(tmp_path: Path) -> None:
+    assert open_agent("libvirt:///system#web", tmp_path, "auto") is None

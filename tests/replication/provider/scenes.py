@@ -9,6 +9,8 @@ from random import Random
 
 from bascule.apps.chance import SystemIds
 from bascule.data.store import DiskKey, KeyFile, Vault
+from bascule.drivers.commands.host import HostCommands
+from bascule.drivers.hypervisors.fake.agent import FakeAgent, FakeGuest
 from bascule.drivers.hypervisors.fake.machine import FakeDisk, FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Off, Unavailable
@@ -50,6 +52,7 @@ class Scene:
         self.clock = HandClock()
         self.chance = Random(7)
         self.hosts = {name: FakeHost({"disk0": self.chance.randbytes(SIZE)}, name) for name in groups}
+        self.guest = FakeGuest()
         self.objects = MemoryStore(self.clock)
         self.vault = Vault.init(self.objects, KEY, ids=SystemIds(), clock=self.clock)
         self.folder = ProviderFolder(room / "provider")
@@ -65,6 +68,8 @@ class Scene:
             self.open_source,
             who,
             workers=1,
+            agent=lambda _words, _room, _which: FakeAgent(self.guest, self.clock),
+            commands=HostCommands({}),
             local_time=lambda at: datetime.fromtimestamp(at, UTC),
         )
 

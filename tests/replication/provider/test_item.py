@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.errors import Refused, Unavailable
+from bascule.model.health import Heartbeat, reasons
 from bascule.model.hours import OUTSIDE_OFFICE
 from bascule.model.items import Mark, State
 from bascule.replication.provider.item import Item
@@ -276,3 +277,47 @@ def test_without_room_for_fleeces_nothing_is_begun_and_the_cure_is_said(scene: S
     trouble = scene.facts().trouble
     assert trouble is not None
     assert (trouble.code, trouble.family, "room" in trouble.cure) == ("low-room", "unavailable", True)
+
+
+def test_a_point_is_consistent_as_often_as_is_asked_also_of_an_idle_machine(scene: Scene) -> None:
+    """R-RP-1: the others between them are crash-consistent, and freeze nothing."""
+    scene.protect(app_consistent_seconds=60)
+    item, found = scene.item(), []
+    for _ in range(30):
+        scene.step(item)
+        newest = scene.facts().newest
+        assert newest is not None
+        found.append((newest.number, newest.consistency))
+    assert len(dict(found)) == 3, "an idle machine becomes a point for that, and for nothing else"
+    assert set(dict(found).values()) == {"filesystem"}
+    scene.write()
+    scene.step(item)
+    assert scene.facts().newest.consistency == "crash"  # type: ignore[union-attr] - there was one before
+    assert "only-crash-consistent" not in events(scene)
+
+
+def test_a_silent_agent_costs_a_wait_now_and_then_and_no_point(scene: Scene) -> None:
+    """R-RP-1: an event and a reason say so, until it answers again."""
+    scene.protect(app_consistent_seconds=3600)
+    scene.guest.is_silent = True
+    item = scene.item()
+    scene.step(item)
+    facts = scene.facts()
+    assert facts.newest is not None
+    assert facts.newest.consistency == "crash"
+    assert "does not answer" in facts.only_crash
+    tried = facts.consistent_tried_at
+    for _ in range(20):
+        scene.write()
+        scene.step(item)
+    assert scene.facts().consistent_tried_at == tried, "not with every point"
+    assert events(scene).count("only-crash-consistent") == 1
+    wish = scene.folder.item("web").wish()
+    assert wish is not None
+    told = reasons(wish, scene.facts(), scene.clock.now(), Heartbeat(None, is_running=True))
+    assert [one.code for one in told] == ["only-crash-consistent"]
+    scene.guest.is_silent = False
+    scene.clock.time += 300
+    scene.step(item)
+    assert scene.facts().only_crash == ""
+    assert scene.facts().app_consistent_at is not None

@@ -13,7 +13,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 from bascule.model.errors import Refused
+from bascule.model.policies import AUTO
 from bascule.ports.chance import Clock, Ids
+from bascule.ports.guests import GuestAgent
 from bascule.ports.hypervisors import Hypervisor
 
 ACCELERATOR = "BASCULE_ACCELERATOR"
@@ -35,6 +37,25 @@ def open_hypervisor(words: str, clock: Clock, ids: Ids, settings: Mapping[str, s
     from .qemu.host.host import QemuHost
 
     return QemuHost(Path(words), clock, ids, accelerator)
+
+
+def open_agent(words: str, folder: Path, which: str) -> GuestAgent | None:
+    """Return the guest agent of a machine: ``which`` is its channel's socket, or ``auto``.
+
+    That of a host's machine is known; that of a QMP socket lies beside it, ``web.agent`` beside ``web.qmp``.
+    libvirt has the channel of its machines to itself.
+    """
+    from .qemu.agent.agent import QemuAgent
+    from .qemu.host.folder import HostFolder
+
+    host, is_named, name = words.partition("#")
+    if which != AUTO:
+        return QemuAgent(Path(which), folder)
+    if host.startswith("libvirt"):
+        return None
+    if is_named:
+        return QemuAgent(HostFolder(Path(host)).machine(name).agent, folder)
+    return QemuAgent(Path(words).with_suffix(".agent"), folder)
 
 
 def _libvirt(words: str, settings: Mapping[str, str]) -> tuple[str, Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.disks import DiskSink, DiskSource
+from bascule.ports.guests import Commands, GuestAgent
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
 from bascule.ports.machines import RunningMachine
@@ -56,6 +57,16 @@ class Tools(Protocol):
 
     def definition(self, words: str) -> MachineDefinition | None:
         """Return what the machine is made of that words name, None where no host defined it."""
+
+    def agent(self, words: str, folder: Path, which: str) -> GuestAgent | None:
+        """Return the agent in the guest of a machine, not connected; None if there is no way to it.
+
+        ``which`` is ``auto``, or the socket of its channel.
+        """
+
+    @property
+    def commands(self) -> Commands:
+        """Return what runs commands of the operator."""
 
     def open_sink(self, words: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
         """Open a disk to write, making it if it is not there."""

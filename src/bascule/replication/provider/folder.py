@@ -3,6 +3,7 @@
     machines/GROUP/wish.json      what somebody wants; durable when a command returns
     machines/GROUP/facts.json     what is so; replaced as a whole, so a reader never sees half of it
     machines/GROUP/owner.json     the sessions of the group's log that are ours; durable before the session is
+    machines/GROUP/after-is-owed  the command before an instant was run, the one after it was not yet
     machines/GROUP/events.jsonl   what happened, the newest 1 to 2 MiB
     machines/GROUP/room/          fleeces and sockets of the hypervisor's driver
     provider.json                 the provider's last sign of life

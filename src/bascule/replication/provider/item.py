@@ -18,13 +18,16 @@ from bascule.model.generations import family
 from bascule.model.health import Level
 from bascule.model.hours import Hours
 from bascule.model.items import Mark, State, Trouble, Wish, name_of
+from bascule.model.policies import OFF
 from bascule.replication.members import Member
-from bascule.replication.replicator import Cycled, Names, Replicator, Rules, World
+from bascule.replication.quiesce import Around, Quiesce
+from bascule.replication.replicator import Cycled, Names, Replicator, Rules, World, unprepared
 
 from .folder import ItemFolder
 from .ledger import Ledger
 from .outcome import disk_changes, of_cycle
 from .owner import Foreign, Owner
+from .stillness import Stillness
 from .workshop import Workshop
 
 # How long an item that waits for a person, or for its hours, sleeps; a changed wish wakes it.
@@ -55,6 +58,7 @@ class Item:
         self._stamp: tuple[int, int] | None = None
         self._replicator: Replicator | None = None
         self._owner: Owner | None = None
+        self._stillness: Stillness | None = None
         self._due: float | None = None
         self._has_tried = False
         self._is_over = False
@@ -194,7 +198,8 @@ class Item:
         """Has the machine written nothing since the newest point, and is that point young enough?"""
         facts = self._ledger.facts
         found = replicator.recorded()
-        if found is None or facts.newest is None or facts.mark is not None:
+        is_due = self._stillness is not None and self._stillness.is_due
+        if found is None or facts.newest is None or facts.mark is not None or is_due:
             return False
         found = {disk: told for disk, told in found.items() if wish.wants(*disk)}
         known = [disk for disk in found.values() if disk.changed_bytes is not None]
@@ -252,8 +257,13 @@ class Item:
                 )
             self._ledger.put(state=State.RESYNCING)
 
+        still = self._stillness = self._stilled(wish)
         rules = Rules(
-            owner.claim(wish.take_over), may_compare, self._believes, lambda disk: wish.wants(*disk)
+            owner.claim(wish.take_over),
+            may_compare,
+            self._believes,
+            lambda disk: wish.wants(*disk),
+            still.around if still is not None else unprepared,
         )
         world = World(
             vault,
@@ -268,6 +278,19 @@ class Item:
         ]
         self._replicator = Replicator(world, members, Names(wish.group, self._shop.who))
         return self._replicator
+
+    def _stilled(self, wish: Wish) -> Stillness | None:
+        """Bring to an end what a dead process began with the guests, and fit out what freezes them."""
+        policy, commands = wish.policy, self._shop.commands
+        if commands is None:
+            return None
+        agents = {
+            name: self._shop.agent(words, room, policy.agent)
+            for name, words, room in places(wish, self.folder)
+            if policy.agent != OFF
+        }
+        around = Around(wish.group, self.folder.path / "after-is-owed", commands, policy.before, policy.after)
+        return Stillness(wish, Quiesce(around, agents), self._ledger, self._shop.clock)
 
     def _believes(self) -> bool:
         return self._ledger.facts.mark in (None, Mark.TRACKING_LOST)
@@ -334,6 +357,10 @@ def places(wish: Wish, folder: ItemFolder) -> Iterator[tuple[str, str, Path]]:
 def release(wish: Wish, folder: ItemFolder, shop: Workshop) -> None:
     """Leave nothing of ours at a machine that is not protected any more (R-P-6); one that is off keeps it."""
     for _, words, room in places(wish, folder):
+        agent = shop.agent(words, room, wish.policy.agent) if wish.policy.agent != OFF else None
+        with suppress(Unavailable):
+            if agent is not None:
+                agent.settle()
         with suppress(Unavailable):
             machine = shop.adopt(words, room)
             try:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bascule.model.items import DiskFact, Facts, Newest, State
+from bascule.model.policies import Consistency
 from bascule.replication.replicator import Cycled
 
 
@@ -51,6 +52,6 @@ def of_cycle(facts: Facts, done: Cycled, session: str) -> dict[str, Any]:
         "disks": tuple(sorted(disks, key=lambda disk: (disk.machine, disk.id))),
         "absent": tuple(sorted(done.absent)),
     }
-    if point.consistency == "app":
+    if point.consistency != Consistency.CRASH:
         found["app_consistent_at"] = point.captured_at
     return found

@@ -17,6 +17,7 @@ from bascule.data.store import Vault
 from bascule.model.machines import MachineDefinition
 from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
+from bascule.ports.guests import Commands, GuestAgent
 from bascule.ports.machines import RunningMachine
 
 
@@ -28,7 +29,9 @@ def free_in(path: Path) -> int:
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path,
-    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of.
+    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of. ``agent`` takes
+    the same and a policy's word for the agent, and returns that of the machine's guest, None if it is not
+    known; it connects to nothing yet.
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
     transfers at one time; the throttle and the buffers are shared by all of them.
@@ -44,6 +47,8 @@ class Workshop:
     workers: int = 2
     threads: int = 4
     buffers: Buffers = field(default_factory=Buffers)
+    agent: Callable[[str, Path, str], GuestAgent | None] = lambda _words, _room, _agent: None
+    commands: Commands | None = None
     local_time: Callable[[float], datetime] = datetime.fromtimestamp
     free_bytes: Callable[[Path], int] = free_in
 

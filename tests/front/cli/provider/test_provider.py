@@ -116,3 +116,29 @@ def test_a_group_that_is_not_there_and_a_provider_that_is_not_named_are_refused(
     assert (done.code, done.error["code"]) == (2, "missing")
     done = office.desk.run("status", "--json")
     assert (done.code, "--folder" in done.error["cure"]) == (2, True)
+
+
+def test_points_at_rest_are_asked_for_and_shown(office: Office) -> None:
+    """R-RP-1."""
+    office.start()
+    note = office.desk.path("note")
+    office.protect("fake:a", "web", "--consistent-every", "1h", "--after", f"touch {note}")
+    wait_until(lambda: office.group()["latest_consistent_at"] is not None)
+    assert office.group()["latest_point"]["consistency"] == "filesystem"
+    assert note.exists()
+    assert "AT REST" in office.desk.ok("status", "--folder", office.folder).out
+    assert "filesystem" in office.desk.ok("store", "ls", office.desk.store, "web").out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--consistent-every", "1s", "--every", "5s"],
+        ["--consistent-every", "1h", "--before", "an 'open quote"],
+    ],
+)
+def test_what_cannot_be_consistent_is_refused(office: Office, options: list[str]) -> None:
+    words = ["protect", "fake:a", office.desk.store, "--group", "web", "--folder", office.folder, *options]
+    said = office.desk.run(*words)
+    assert said.code == 2
+    assert not (office.folder / "machines" / "web" / "wish.json").exists()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from bascule.model.errors import Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
 
+from .agent import FakeAgent, FakeGuest
 from .machine import FakeHost, FakeMachine, FakeSource
 
 _MIB = 1 << 20
@@ -24,6 +25,7 @@ class FakePark:
         self._ids = ids
         self._guard = threading.Lock()
         self._hosts: dict[str, FakeHost] = {}
+        self._guests: dict[str, FakeGuest] = {}
 
     def adopt(self, words: str) -> FakeMachine:
         """Connect to a machine."""
@@ -32,6 +34,12 @@ class FakePark:
             if host is None:
                 host = self._hosts[words] = _host(words)
         return FakeMachine(host, self._clock, self._ids)
+
+    def agent(self, words: str) -> FakeAgent:
+        """Return the agent in a machine's guest."""
+        with self._guard:
+            guest = self._guests.setdefault(words, FakeGuest())
+        return FakeAgent(guest, self._clock)
 
     def open(self, words: str) -> FakeSource:
         """Open a frozen disk of one of the machines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,8 @@ from bascule.front.cli.words.options import Json, KeyFilePath, Store, tools_of
 from bascule.front.cli.words.quantities import seconds_from
 from bascule.model.errors import Refused
 from bascule.model.items import Wish, name_of
-from bascule.model.policies import Policy
+from bascule.model.policies import AUTO, OFF, Policy
+from bascule.replication.provider.folder import ItemFolder
 
 from .checking import complaints, found_lines
 from .naming import FolderPath, GroupName, provider_of
@@ -59,6 +61,33 @@ Exclude = Annotated[
         show_default=False,
     ),
 ]
+Consistent = Annotated[
+    str,
+    typer.Option(
+        "--consistent-every",
+        metavar="TIME",
+        help="How often a point finds guests and applications at rest: 1h. [never]",
+        show_default=False,
+    ),
+]
+Agent = Annotated[
+    str,
+    typer.Option(
+        "--agent",
+        metavar="auto|off|SOCKET",
+        help="Who freezes the guest for that: its agent, at the channel that the host knows or SOCKET.",
+    ),
+]
+Before = Annotated[
+    str,
+    typer.Option(
+        "--before", metavar="COMMAND", help="Run on this host before that; 30 s at most.", show_default=False
+    ),
+]
+After = Annotated[
+    str,
+    typer.Option("--after", metavar="COMMAND", help="Run on this host after it, always.", show_default=False),
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good.")
 ]
@@ -76,6 +105,10 @@ def protect(
     rpo: Rpo = "15m",
     resync_hours: Hours = _DEFAULT.resync_hours,
     exclude: Exclude = None,
+    consistent_every: Consistent = "",
+    agent: Agent = AUTO,
+    before: Before = "",
+    after: After = "",
     take_over: TakeOver = False,
     check: Annotated[bool, typer.Option(help="Look first whether all that is needed is there.")] = True,
     key_file: KeyFilePath = None,
@@ -86,34 +119,34 @@ def protect(
     The provider begins with a full copy, and goes on with what changes. `bascule status` shows how far it is.
     Given again for the same group, this changes what is wanted of it; nothing starts anew.
 
+    With `--consistent-every` the guest's agent freezes its file systems around the instant of a point, ten
+    seconds at most; the channel of an adopted QEMU lies beside its QMP socket: web.agent, web.qmp. Commands
+    find BASCULE_GROUP and BASCULE_MACHINES. What fails makes a crash-consistent point, and an event.
+
     \b
     Examples:
       bascule protect /run/vm/web.qmp /srv/points --folder /srv/provider --every 5s
       bascule protect /run/vm/web.qmp s3://backup/points --keep 2h:all,24h:1h --resync-hours any
+      bascule protect /srv/host#db /srv/points --consistent-every 1h --before 'hold on' --after 'hold off'
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
-    name = group or name_of(machines[0])
-    if len({name_of(machine) for machine in machines}) < len(machines) or (machines[1:] and not group):
-        raise Refused(
-            "several machines make one group: it needs a name, and so does each of them",
-            cure="name it with --group, and give sockets of one group different names",
-        )
+    name = _group_name(group, machines)
     policy = Policy(
         interval_seconds=seconds_from(every),
         retention=keep,
         rpo_threshold_seconds=seconds_from(rpo),
         resync_hours=resync_hours,
+        app_consistent_seconds=seconds_from(consistent_every) if consistent_every else 0,
+        agent=_agent(agent, machines),
+        before=_command(before),
+        after=_command(after),
     )
     wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
     wanted = replace(wanted, exclude=tuple(exclude or ()))
     provider = provider_of(tools, folder)
     item = provider.item(name)
     if check:
-        found = complaints(tools, item, wanted, is_new=item.stamp() is None, take_over=take_over)
-        wanted = replace(wanted, take_over=found.head if take_over else "")
-        for line in found_lines(found):
-            screen.note(line)
-        found.refuse()
+        wanted = _checked(tools, screen, item, wanted, take_over=take_over)
     written = item.change(lambda before: _merged(before, wanted))
     assert written is not None
     is_running = provider.heartbeat().is_running
@@ -146,6 +179,24 @@ def unprotect(
     screen.show({"group": group}, [f"Group {group} is not replicated any more; its points stay."])
 
 
+def _group_name(group: str, machines: list[str]) -> str:
+    if len({name_of(machine) for machine in machines}) < len(machines) or (machines[1:] and not group):
+        raise Refused(
+            "several machines make one group: it needs a name, and so does each of them",
+            cure="name it with --group, and give sockets of one group different names",
+        )
+    return group or name_of(machines[0])
+
+
+def _checked(tools: Tools, screen: Screen, item: ItemFolder, wanted: Wish, *, take_over: bool) -> Wish:
+    """Say what is there and what is missing; refuse what cannot begin."""
+    found = complaints(tools, item, wanted, is_new=item.stamp() is None, take_over=take_over)
+    for line in found_lines(found):
+        screen.note(line)
+    found.refuse()
+    return replace(wanted, take_over=found.head if take_over else "")
+
+
 def _merged(before: Wish | None, wanted: Wish) -> Wish:
     if before is None:
         return wanted
@@ -161,6 +212,23 @@ def _merged(before: Wish | None, wanted: Wish) -> Wish:
 def _machine(words: str) -> str:
     place, hash_sign, name = words.partition("#")
     return words if words.startswith("fake:") else f"{Path(place).absolute()}{hash_sign}{name}"
+
+
+def _agent(words: str, machines: list[str]) -> str:
+    if words in (AUTO, OFF):
+        return words
+    if len(machines) > 1:
+        raise Refused("one socket is no agent for several machines", cure="say --agent auto, or off")
+    return str(Path(words).absolute())
+
+
+def _command(words: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(words))
+    except ValueError as error:
+        raise Refused(
+            f"{words!r} is no command: {error}", cure="quote it as a shell would want it"
+        ) from error
 
 
 def _place(store: str) -> str:

@@ -129,4 +129,6 @@ def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "
             throttle_of(tools.clock, limit),
             workers,
             threads,
+            agent=tools.agent,
+            commands=tools.commands,
         )

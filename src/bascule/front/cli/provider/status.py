@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bascule.replication.provider.caretaker import Tended
 
 _WATCH_SECONDS = 1.0
-_HEAD = ("GROUP", "HEALTH", "STATE", "RPO>", "LATEST POINT", "AGE>", "EVERY>", "DISKS>")
+_HEAD = ("GROUP", "HEALTH", "STATE", "RPO>", "LATEST POINT", "AGE>", "EVERY>", "AT REST>", "DISKS>")
 
 
 class Look(NamedTuple):
@@ -130,7 +130,14 @@ def _item_document(look: Look) -> Document:
             for one in found
         ],
         "rpo_seconds": _rounded(rpo_seconds(facts, now)),
-        "latest_point": newest and {"number": newest.number, "captured_at": moment_iso(newest.captured_at)},
+        "latest_point": newest
+        and {
+            "number": newest.number,
+            "captured_at": moment_iso(newest.captured_at),
+            "consistency": newest.consistency,
+        },
+        "consistent_every_seconds": wish.policy.app_consistent_seconds,
+        "latest_consistent_at": facts.app_consistent_at and moment_iso(facts.app_consistent_at),
         "latest_point_age_seconds": _rounded(point_age_seconds(facts, now)),
         "progress": headway
         and {
@@ -192,8 +199,17 @@ def _row(look: Look) -> tuple[str, ...]:
         "-" if facts.newest is None else f"{wish.group}/{facts.newest.number}",
         "-" if age is None else seconds_text(age),
         seconds_text(wish.policy.interval_seconds),
+        _at_rest(look),
         f"{protected} of {len(facts.disks)}" if facts.disks else "-",
     )
+
+
+def _at_rest(look: Look) -> str:
+    """R-RP-1: say how long ago a point found the guests at rest; a hyphen where nobody asks for that."""
+    at = look.facts.app_consistent_at
+    if not look.wish.policy.app_consistent_seconds:
+        return "-"
+    return "never" if at is None else seconds_text(max(0.0, look.now - at))
 
 
 def _state(facts: Facts) -> str:

@@ -24,7 +24,7 @@ _LINE_MAX: Final = 1 << 16
 
 
 class QemuAgent:
-    """See ``ports.guests.GuestAgent``. ``folder`` takes a mark and is the machine's; ``limit`` is in seconds."""
+    """See ``ports.guests.GuestAgent``. ``folder`` is the machine's, for a mark; ``limit`` is in seconds."""
 
     def __init__(self, socket: Path, folder: Path, limit: float = FROZEN_AT_MOST_SECONDS) -> None:
         self._socket = socket
