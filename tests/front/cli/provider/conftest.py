@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.front.cli.conftest import Desk, desk
+from tests.front.cli.conftest import Desk, Done, desk
 from tests.waiting import wait_until
 
 __all__ = ["desk"]
@@ -40,9 +40,9 @@ class Office:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
-    def protect(self, machine: str, group: str, *options: str) -> None:
+    def protect(self, machine: str, group: str, *options: str) -> Done:
         words = ["protect", machine, self.desk.store, "--group", group, "--folder", self.folder]
-        self.desk.ok(*words, "--every", "1s", *options)
+        return self.desk.ok(*words, "--every", "1s", *options)
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.desk.ok("status", "--folder", self.folder, "--json").document

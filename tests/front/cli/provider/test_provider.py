@@ -122,10 +122,11 @@ def test_points_at_rest_are_asked_for_and_shown(office: Office) -> None:
     """R-RP-1."""
     office.start()
     note = office.desk.path("note")
-    office.protect("fake:a", "web", "--consistent-every", "1h", "--after", f"touch {note}")
+    said = office.protect("fake:a", "web", "--consistent-every", "1h", "--after", f"touch {note}")
     wait_until(lambda: office.group()["latest_consistent_at"] is not None)
     assert office.group()["latest_point"]["consistency"] == "filesystem"
     assert note.exists()
+    assert "agent: the guest agent of fake:a answers" in said.err
     assert "AT REST" in office.desk.ok("status", "--folder", office.folder).out
     assert "filesystem" in office.desk.ok("store", "ls", office.desk.store, "web").out
 

@@ -12,6 +12,7 @@ from bascule.front.cli.words.quantities import bytes_text
 from bascule.front.cli.words.unlocking import KeyOptions, opened
 from bascule.model.errors import BasculeError, Fenced, Off, Refused
 from bascule.model.items import Wish
+from bascule.model.policies import OFF
 from bascule.replication.provider.folder import ItemFolder
 
 # What a machine may overwrite while its disks are copied for the first time, as a part of them.
@@ -57,6 +58,8 @@ def complaints(tools: Tools, item: ItemFolder, wish: Wish, *, is_new: bool, take
     if is_new:
         for _, words, room in places(wish, item):
             _look_at_machine(tools, room, words, found)
+            if wish.policy.app_consistent_seconds and wish.policy.agent != OFF:
+                found.add(_of_agent(tools, room, words, wish.policy.agent))
     return found
 
 
@@ -97,6 +100,20 @@ def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None
     need = int(size * _ROOM_PART)
     what = f"{bytes_text(free)} are free in {room}, about {bytes_text(need)} may be needed"
     found.add(Finding("room", free >= need, what, "make room, or put the provider's folder elsewhere", False))
+
+
+def _of_agent(tools: Tools, room: Path, words: str, which: str) -> Finding:
+    """Ask the guest's agent whether it is there; without it points are made too, so it stops nothing."""
+    agent = tools.agent(words, room, which)
+    if agent is None:
+        cure = "name the socket of its channel: --agent SOCKET; or freeze by --before, with --agent off"
+        return Finding("agent", False, f"nobody but its host speaks to the guest of {words}", cure, False)
+    with closing(agent):
+        try:
+            agent.is_frozen()
+        except BasculeError as error:
+            return Finding("agent", False, error.message, error.cure, stops=False)
+    return Finding("agent", True, f"the guest agent of {words} answers")
 
 
 def found_lines(found: Found) -> Iterator[str]:
