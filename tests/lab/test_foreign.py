@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from bascule.replication.members import Member
 from bascule.replication.replicator import Cycled, Names, Replicator, World
 from tests.contracts.machines import BLOCK, SIZE
 from tests.drivers.hypervisors.qemu.test_machine import Qemu
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -141,6 +143,8 @@ def test_a_disk_that_was_added_is_noticed_and_copied_and_one_that_was_removed_le
     assert done.copied.sent_bytes <= 2 * BLOCK, "what is zero is not sent, nor the other disks"
     assert [disk.id for disk in done.copied.point.machines[0].disks] == ["disk0", "disk1", "disk2"]
     scene.owner.execute("device_del", id="disk2")
+    devices = partial(scene.owner.execute, "qom-list", path="/machine/peripheral")
+    wait_until(lambda: "disk2" not in {found["name"] for found in devices()}, 30)
     done = scene.must_be_exact()
     assert [disk.id for disk in done.copied.point.machines[0].disks] == ["disk0", "disk1"]
     assert (done.compared, done.copied.sent_bytes) == ((), 0)

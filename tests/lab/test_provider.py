@@ -122,9 +122,10 @@ class Seeding(Hosted):
 
     def stored(self) -> int:
         found = 0
-        for path in (self.room / "store").rglob("*"):
-            with suppress(FileNotFoundError):
-                found += path.stat().st_size if path.is_file() else 0
+        for folder, _, names in os.walk(self.room / "store"):  # it skips folders that go meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found += Path(folder, name).stat().st_size
         return found
 
 

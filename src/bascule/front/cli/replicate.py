@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from bascule.model.errors import Cancelled, Refused, Unavailable
 
 from .printing.documents import point_document
 from .printing.screen import Screen
-from .stopping import on_stop, throttle_of
+from .stopping import on_stop, throttle_of, wait_for
 from .tools import Tools
 from .words.options import Json, KeyFilePath, Limit, PassphrasePath, Store, tools_of
 from .words.quantities import bytes_text, seconds_from, seconds_text
@@ -103,7 +104,7 @@ def replicate(
         replicator = Replicator(world, members, Names(name, tools.who))
         rhythm = Rhythm(seconds_from(every), points or None)
         try:
-            keep_on(replicator.cycle, rhythm, tools.clock, _Teller(screen), stop.wait)
+            keep_on(replicator.cycle, rhythm, tools.clock, _Teller(screen), partial(wait_for, stop))
         except Cancelled:
             screen.note(
                 "Stopped; the point under way was given up, and the next start sends what it would have."

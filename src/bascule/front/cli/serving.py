@@ -18,7 +18,7 @@ from bascule.model.errors import Refused
 from bascule.wire.nbd.address import Address
 
 from .printing.screen import Screen
-from .stopping import on_stop, throttle_of
+from .stopping import on_stop, throttle_of, wait_for
 from .tools import Tools
 from .words.listening import address_of, tls_of
 from .words.naming import PointName
@@ -183,7 +183,7 @@ def _watch(tools: Tools, screen: Screen, server: PointServer, stop: threading.Ev
         _watch_hydration(tools, screen, server, stop)
         if not stop.is_set():
             _tell_hydrated(screen, server.status)
-    stop.wait()
+    wait_for(stop)
 
 
 def _watch_hydration(tools: Tools, screen: Screen, server: PointServer, stop: threading.Event) -> None:

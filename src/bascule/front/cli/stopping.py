@@ -7,8 +7,10 @@ meant before, and ends the process at once.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from bascule.data.pipeline.flow.throttle import Throttle
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLICE_SECONDS = 0.5
 
 
 @contextmanager
@@ -80,3 +83,18 @@ def on_stop(ask: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+def wait_for(stop: Event, seconds: float | None = None) -> bool:
+    """Wait until somebody asked to stop, for so long at most; tell whether somebody did.
+
+    In slices: the system may hand a signal to any thread, and Python acts on it in the main one only, which
+    does not hear of it while it waits for ever. Every second request was lost so while clients came and went.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = _SLICE_SECONDS if deadline is None else min(deadline - time.monotonic(), _SLICE_SECONDS)
+        if stop.wait(max(left, 0.0)):
+            return True
+        if deadline is not None and time.monotonic() >= deadline:
+            return False

@@ -247,6 +247,9 @@ class Item:
         """Fit out a replicator; it begins its session with its first cycle."""
         owner = self._owner = Owner(self.folder.owner)
         vault = self._shop.open_vault(wish.store, wish.key_file)
+        head = vault.log(wish.group).head()
+        if head is not None and head.entry.session != wish.take_over:
+            owner.check(head.entry)  # said at once, not when the machine is back that somebody took over
 
         def may_compare(_disks: object) -> None:
             if self._ledger.facts.mark is None:

@@ -102,7 +102,12 @@ class QemuMachine:
 
     def _slot(self, disk: Disk, name: str, since: str) -> Slot:
         if disk.device not in self._is_threaded:
-            self._is_threaded[disk.device] = has_iothread(self._monitor, disk)
+            try:
+                self._is_threaded[disk.device] = has_iothread(self._monitor, disk)
+            except QemuRefused as error:  # it was listed a moment ago
+                raise Unavailable(
+                    f"disk {disk.id} is being taken from the machine", cure="the next try goes on without it"
+                ) from error
         kind = FleecedSlot if self._is_threaded[disk.device] else FilteredSlot
         return kind(self._monitor, disk, self._folder, name, since)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.stopping import on_stop, throttle_of
+from bascule.front.cli.stopping import on_stop, throttle_of, wait_for
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
@@ -67,7 +68,7 @@ def run(
 
     with workshop(tools, threads=threads, workers=workers, limit=limit) as shop, on_stop(ask):
         screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
-        Conductor(provider_of(tools, folder), shop).run(stop.wait)
+        Conductor(provider_of(tools, folder), shop).run(partial(wait_for, stop))
 
 
 @app.command()

@@ -1,0 +1,212 @@
+"""The stage of the demo: two hosts, the store between them, and what can be asked of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bascule.apps.chance import SystemClock, SystemIds
+from bascule.data.store import DiskKey, KeyFile, Vault
+from bascule.drivers.hypervisors.qemu.host.host import QemuHost
+from bascule.drivers.objects.local import LocalStore
+from bascule.model.errors import Missing
+
+from . import children, ledger, machines
+from .ledger import Bounds, Verdict
+from .sites import Sites
+from .sites.topology import Host
+from .stamps import NotExact
+
+MIB = 1 << 20
+MACHINE = "shop"
+_PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+_UP = re.compile(r"ledger: up at record (\d+)")
+_CLOSED = re.compile(r"ledger: closed at record (\d+)")
+
+
+class Failed(Exception):
+    """Something did not turn out as the demo says it does."""
+
+
+@dataclass
+class Figures:
+    """What was measured on the way."""
+
+    rows: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, what: str, figure: str) -> None:
+        """Add a line of the closing table."""
+        self.rows.append((what, figure))
+
+    def show(self) -> None:
+        """Print the table."""
+        width = max(len(what) for what, _ in self.rows)
+        for what, figure in self.rows:
+            print(f"   {what.ljust(width)}   {figure}")
+
+
+class Stand:
+    """One site's host, and the command line there."""
+
+    def __init__(self, name: str, folder: Path, host: Host) -> None:
+        self.name = name
+        self.folder = folder
+        self._host = host
+        self._machines = QemuHost(folder / name, SystemClock(), SystemIds(), "tcg")
+        self._settings = os.environ | {
+            "BASCULE_KEY_FILE": "main.key",
+            "BASCULE_HOST": name,
+            "BASCULE_PROVIDER": f"{name}-provider",
+            "BASCULE_REPLICAS": f"{name}-replicas",
+            "BASCULE_ACCELERATOR": "tcg",
+        }
+
+    def run(self, *words: str, shown: bool = False, quietly: bool = False) -> str:
+        """Show a command and run it; return what it printed, ``shown`` or not."""
+        if not quietly:
+            self._show(words)
+        with children.started(self._command(words), cwd=self.folder, env=self._settings) as process:
+            out, _ = process.communicate()
+        if process.returncode:
+            raise Failed(f"it ended with exit code {process.returncode}")
+        if shown:
+            print("     " + out.rstrip().replace("\n", "\n     "), flush=True)
+        return out
+
+    def run_json(self, *words: str) -> dict[str, Any]:
+        """Run a command with ``--json`` and return its answer."""
+        answer: dict[str, Any] = json.loads(self.run(*words, "--json"))
+        return answer
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Show a command and start it; it ends with its site."""
+        self._show(words, " &")
+        log = (self.folder / f"{self.name}.log").open("a")
+        with children.INTERRUPTS.held(), log:
+            return self._host.start(self._bascule(words), env=self._settings, cwd=self.folder, stdout=log)
+
+    def _show(self, words: Sequence[str], end: str = "") -> None:
+        print(f"   {self.name}$ bascule {' '.join(words)}{end}", flush=True)
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        return [*self._host.entering(), *self._bascule(words)]
+
+    def _bascule(self, words: Sequence[str]) -> list[str]:
+        return [sys.executable, "-c", "from bascule.apps.command_line import main; main()", *words]
+
+    def console(self, machine: str) -> str:
+        """Return what a machine here said since its start, empty if it never ran."""
+        try:
+            return self._machines.console(machine)
+        except Missing:
+            return ""
+
+    def wait_for_console(self, words: str, machine: str = MACHINE) -> None:
+        """Wait until a machine says something."""
+        wait(lambda: words in self.console(machine), f"{machine} to say {words!r}")
+
+    def wait_until_up(self, machine: str) -> int:
+        """Wait until a machine's ledger is up; return the record that it goes on from."""
+        wait(lambda: "ledger: " in self.console(machine), f"the ledger of {machine}")
+        found = _UP.search(self.console(machine))
+        if found is None:
+            raise Failed(f"the ledger of {machine} is not sound:\n{self.console(machine)}")
+        return int(found[1])
+
+    def closed_at(self) -> int:
+        """Return the last record that the machine wrote here before it was shut down."""
+        found = _CLOSED.search(self.console(MACHINE))
+        if found is None:
+            raise Failed("the ledger was not closed in order")
+        return int(found[1])
+
+    def ledger_disks(self) -> list[str]:
+        """Return where the disks of the ledger are by now."""
+        return machines.ledger_disks(self._machines.definition(MACHINE))
+
+
+class Stage:
+    """The folder where it happens, the sites, and the judge."""
+
+    def __init__(self, folder: Path, sites: Sites) -> None:
+        self.folder = folder
+        self.sites = sites
+        self.figures = Figures()
+        self.size = 0
+        self.first = Stand("first", folder, sites.primary.add_host("first"))
+        self.second = Stand("second", folder, sites.recovery.add_host("second"))
+
+    def path(self, name: str) -> Path:
+        """Return a place in the folder."""
+        return self.folder / name
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something is so."""
+        wait(condition, what)
+
+    def points(self, group: str) -> int:
+        """Return how many points a group has."""
+        with closing(LocalStore(self.path("store"))) as objects:
+            try:
+                return len(self._vault(objects).points(group))
+            except Missing:
+                return 0
+
+    def vault_groups(self) -> list[str]:
+        """Return the groups in the store."""
+        with closing(LocalStore(self.path("store"))) as objects:
+            return self._vault(objects).groups()
+
+    def judge_newest(self, group: str) -> tuple[int, Verdict]:
+        """Judge the newest point of a group: the machine's disks must be as of one instant."""
+        with ExitStack() as stack:
+            objects = stack.enter_context(closing(LocalStore(self.path("store"))))
+            point = stack.enter_context(self._vault(objects).point(group, purpose="judge"))
+            disks = [point.disk(DiskKey(*key)) for key in point.disks() if key.disk != "boot"]
+            return point.info.number, _judged(disks, Bounds(at_least=1))
+
+    def judge_at_home(self, *, at_rest: bool = False) -> Verdict:
+        """Judge the disks at the first site, whose machine is off: cut off, or at rest."""
+        with ExitStack() as stack:
+            disks = stack.enter_context(ledger.opened(*self.first.ledger_disks()))
+            return _judged(disks, Bounds(at_least=1, instant=at_rest))
+
+    def _vault(self, objects: LocalStore) -> Vault:
+        key = KeyFile.read(self.path("main.key"))
+        return Vault.open(objects, key, ids=SystemIds(), clock=SystemClock())
+
+
+def _judged(disks: Sequence[ledger.Disk], bounds: Bounds) -> Verdict:
+    try:
+        return ledger.judge(disks, bounds)
+    except NotExact as error:
+        raise Failed(f"the judge says: {error}") from error
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so, or say what was waited for in vain."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failed(f"waited in vain for {what}")
+        time.sleep(_LOOK_SECONDS)
+
+
+def step(text: str) -> None:
+    """Say what comes now."""
+    print(f"\n-- {text}", flush=True)
+
+
+def ok(what: str) -> None:
+    """Say what was checked and holds."""
+    print(f"   ok: {what}", flush=True)
