@@ -39,8 +39,8 @@ test-long: ## The soaks and thousand-fold repeats
 	$(SETUP)
 	$(PYTEST) -m long --timeout=7200
 
-demo: ## Replicate a disk twice, open a point at once, restore it, compare
-	$(SETUP) system python
+demo: ## A machine goes over to another site when its own is lost, and comes home with only what changed
+	$(SETUP) system python guest
 	@$(BIN)/python -m lab.demo
 
 bench-data: ## Measure the data plane beside its peers: one JSON line per figure on stdout
