@@ -41,6 +41,10 @@ BARS: Final = {
     ("memory-sparse-restore", "256 MiB"): 1.0,
     ("upload", "raw-put"): 0.95,
     ("write-median", "off"): 1 / 1.1,
+    ("1gib", "local-boot"): 1 / 1.5,
+    ("64gib", "local-boot"): 1 / 1.5,
+    ("1tib", "local-boot"): 1 / 1.5,
+    ("1tib-flat", "1gib"): 1 / 1.2,
 }
 
 # What a figure may be at most where there is nobody to compare with.
@@ -85,6 +89,10 @@ class Report:
         samples.values.append(value)
         if cpu_s is not None:
             samples.cpu_s.append(cpu_s)
+
+    def of(self, who: str) -> list[float]:
+        """Return the samples of one."""
+        return self._samples[who].values
 
     def lines(self) -> list[str]:
         """Return a line for each peer, or one line against "-" when there is no peer."""

@@ -10,7 +10,7 @@ from bascule.data.pipeline import Capture, Conduct, Meter, copy
 from bascule.data.store import DiskSpec, MachineSpec
 from bascule.model.errors import Fenced, Missing, Refused
 from bascule.model.notes import from_text
-from bascule.recovery.fail_over import cancel, change_point, commit, fail_over
+from bascule.recovery.fail_over import bring_up, cancel, change_point, commit, fail_over
 from bascule.recovery.generations import lineage
 from bascule.recovery.record import Kind, Phase
 from bascule.recovery.site import Shape
@@ -179,6 +179,31 @@ def test_another_point_can_be_chosen_until_it_is_committed(world: World) -> None
         with pytest.raises(Refused, match="committed"):
             verb()
     assert world.running() == world.at(first)
+
+
+def test_after_the_host_was_down_its_machines_run_again_with_what_they_wrote(world: World) -> None:
+    fail_over(world.site(), GROUP, SAME)
+    commit(world.site(), GROUP)
+    world.host.running["db"].write("root", 0, b"new")
+    held = world.running()
+    world.host.lose_power()
+    world.serving.up.clear()
+    bring_up(world.site(), GROUP)
+    assert world.running() == held
+    assert all(world.serving.is_up(folder) for folder in world.serving.kept)
+
+
+def test_machines_that_left_are_not_started_here_again(world: World, tmp_path: Path) -> None:
+    """R-FO-7: a host that comes back looks into the store before it starts anything."""
+    fail_over(world.site(), GROUP, SAME)
+    commit(world.site(), GROUP)
+    world.host.lose_power()
+    other = World(tmp_path / "other")
+    other.vault = other.serving._vault = world.vault
+    fail_over(other.site(), f"{GROUP}~2", SAME)
+    with pytest.raises(Refused, match=f"{GROUP}~3"):
+        bring_up(world.site(), GROUP)
+    assert world.running() == {}
 
 
 def test_what_was_written_survives_a_second_asking(world: World) -> None:

@@ -28,24 +28,25 @@ def fail_over(
 ) -> Record:
     """Start the machines of a group at a point, the newest if ``number`` is None; again, it goes on."""
     with site.records.alone(group, Kind.FAILOVER):
-        record = _begun(site, group, number)
+        record = _begun(site, group, number, hydrate=hydrate)
         if record.phase is Phase.FENCING:
             record = _chosen(site, record, shape, number)
         if record.phase is Phase.CHOSEN:
             record = own(site, record)
         if record.phase is Phase.STARTING:
-            serve(site, record, hydrate=hydrate)
+            serve(site, record)
             publish(site, record, _note)
             start(site, record)
             record = site.records.advance(record, Phase.RUNNING)
         return record
 
 
-def _begun(site: Site, group: str, number: int | None) -> Record:
+def _begun(site: Site, group: str, number: int | None, *, hydrate: bool) -> Record:
     record = site.records.find(group, Kind.FAILOVER)
     if record is None:
         refuse_if_left(site.vault, group)
-        return site.records.save(Record(Kind.FAILOVER, group, site.ids.random(8).hex(), Phase.FENCING))
+        token = site.ids.random(8).hex()
+        return site.records.save(Record(Kind.FAILOVER, group, token, Phase.FENCING, hydrate=hydrate))
     refuse_unless(
         record, (*_AHEAD, Phase.RUNNING), "failover", "commit it or finish cancelling it, then ask again"
     )
@@ -72,6 +73,19 @@ def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Rec
 
 def _note(definition: MachineDefinition) -> MachineNote:
     return MachineNote(definition, {}, {disk.id: f"{disk.words}&bitmap=written" for disk in definition.disks})
+
+
+def bring_up(site: Site, group: str) -> Record:
+    """Let the machines of a failover run again after their host was down; never if they left (R-FO-7)."""
+    with site.records.alone(group, Kind.FAILOVER):
+        record = site.records.known(group, Kind.FAILOVER)
+        refuse_unless(
+            record, (Phase.RUNNING, Phase.COMMITTED), "start", "ask for the failover again, or cancel it"
+        )
+        refuse_if_left(site.vault, record.log)
+        serve(site, record)
+        start(site, record)
+        return record
 
 
 def commit(site: Site, group: str) -> Record:

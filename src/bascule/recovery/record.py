@@ -65,7 +65,7 @@ class Record:
     """One failover or failback. ``token`` tells a log that this record began from one that others did.
 
     ``number`` is the point that machines start from. While a failback synchronises it is the point that the
-    disks are equal to by now, 0 for none.
+    disks are equal to by now, 0 for none. ``hydrate`` says that data follows from the store.
     """
 
     kind: Kind
@@ -75,6 +75,7 @@ class Record:
     number: int = 0
     log: str = ""
     members: tuple[Member, ...] = ()
+    hydrate: bool = False
 
 
 class Records:

@@ -30,7 +30,7 @@ def rehearse(site: Site, group: str, shape: Shape, number: int | None = None) ->
                 )
         refuse_unless(record, (Phase.STARTING, Phase.RUNNING), "test", "finish its clean-up first")
         if record.phase is Phase.STARTING:
-            serve(site, record, hydrate=False)
+            serve(site, record)
             start(site, record)
             record = site.records.advance(record, Phase.RUNNING)
         return record

@@ -95,13 +95,13 @@ def _placed(site: Site, record: Record, machine: MachineInfo, shape: Shape) -> M
     return check(replace(shape.of(machine), disks=disks))
 
 
-def serve(site: Site, record: Record, *, hydrate: bool) -> None:
+def serve(site: Site, record: Record) -> None:
     """See that the disks of every machine of a record are served."""
     for member in record.members:
         folder = site.records.served(record, member.machine)
         if not site.serving.is_up(folder):
             site.say(f"serving the disks of {member.definition.name} from {record.group}/{record.number}")
-        site.serving.start(Served(folder, record.group, record.number, member.machine, hydrate))
+        site.serving.start(Served(folder, record.group, record.number, member.machine, record.hydrate))
 
 
 def start(site: Site, record: Record) -> None:

@@ -25,7 +25,7 @@ COMMANDS = [
     ("copy",),
     ("replica",),
     *(("replica", verb) for verb in ("fail-over", "change-point", "commit", "cancel", "status")),
-    *(("replica", verb) for verb in ("test", "clean-up", "hand-over", "fail-back", "release")),
+    *(("replica", verb) for verb in ("test", "clean-up", "hand-over", "fail-back", "release", "start")),
     ("replicate",),
     ("protect",),
     ("unprotect",),

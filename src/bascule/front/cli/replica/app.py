@@ -179,6 +179,38 @@ def cancel(
     screen.show({"group": group, "phase": "cancelled"}, [f"The {kind.value} of {log} is cancelled."])
 
 
+@app.command()
+def start(
+    context: typer.Context,
+    *,
+    store: Store,
+    group: Group,
+    host: Host = "",
+    folder: Folder = None,
+    key_file: KeyFilePath = None,
+    passphrase_file: PassphrasePath = None,
+    is_json: Json = False,
+) -> None:
+    """Serve the disks of machines that were taken over, and start them: after this host was down.
+
+    Nothing starts by itself. Refused if the machines have left for another host meanwhile, so it can be
+    run whenever this host comes up.
+
+    \b
+    Example:
+      bascule replica start /srv/points web --host /srv/vm
+    """
+    from bascule.recovery.fail_over import bring_up
+    from bascule.recovery.pedigree import recorded
+    from bascule.recovery.record import Kind
+
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    with site_of(context, where, screen) as site:
+        logs = recorded(site, group, Kind.FAILOVER)
+        record = bring_up(site, logs[0] if logs else group)
+    show(screen, record, _running(record, "What they wrote before is there."))
+
+
 @app.command("test")
 def rehearse(
     context: typer.Context,
