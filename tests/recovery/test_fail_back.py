@@ -17,7 +17,7 @@ from bascule.model.notes import from_text
 from bascule.recovery.fail_back import cancel, commit, complete, synchronise
 from bascule.recovery.fail_over import commit as stay
 from bascule.recovery.fail_over import fail_over, release
-from bascule.recovery.generations import lineage
+from bascule.recovery.generations import is_handed_over, lineage
 from bascule.recovery.hand_over import hand_over
 from bascule.recovery.record import Kind, Records
 from bascule.recovery.site import Shape, Site
@@ -217,6 +217,7 @@ def test_cancel_puts_back_what_was(journey: Journey, moment: str) -> None:
     assert journey.at_home() == {}
     assert [journey.home.definition(name) for name in MACHINES] == [journey.definition(n) for n in MACHINES]
     assert lineage(journey.vault, GROUP).newest == AWAY
+    assert not is_handed_over(journey.vault, AWAY), "machines that run there again have more to say"
     for name in MACHINES:
         journey.host.start(name)
     journey.work(9)
