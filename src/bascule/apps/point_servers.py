@@ -23,6 +23,7 @@ from bascule.ports.serving import Served
 
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 120
+_SAYS, _CURES = "bascule: ", "what to do: "  # of errors on a command line
 _SOCKET_MAX = 100  # bytes; the kernel's limit is 108
 _FAMILIES = {family.exit_code: family for family in (Refused, Unavailable, Damaged)}
 
@@ -116,7 +117,10 @@ def _server_of(folder: Path) -> int:
 
 def _ended(code: int, log: Path, served: Served) -> BasculeError:
     """Say why a server ended before it served."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    why = lines[-1] if lines else f"exit code {code}"
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    said = [line.removeprefix(_SAYS) for line in lines if line.startswith(_SAYS)]
+    cures = [line.removeprefix(_CURES) for line in lines if line.startswith(_CURES)]
+    why = said[-1] if said else next(filter(None, reversed(lines)), f"exit code {code}")
     family = _FAMILIES.get(code, Unavailable)
-    return family(f"{served.machine} at {served.group}/{served.number} cannot be served: {why}")
+    where = f"{served.machine} at {served.group}/{served.number}"
+    return family(f"{where} cannot be served: {why}", cure=cures[-1] if cures else "")
