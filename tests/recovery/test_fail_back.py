@@ -273,6 +273,7 @@ PARTS = 8
 EVERY_PART = [part if part == 3 else pytest.param(part, marks=pytest.mark.long) for part in range(PARTS)]
 
 
+@pytest.mark.lab  # many worlds, many seconds
 @pytest.mark.parametrize("part", EVERY_PART)
 def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path, part: int) -> None:
     for step in deaths(tmp_path, part):
@@ -300,6 +301,7 @@ def _finish(journey: Journey) -> None:
         journey.hand_over()
 
 
+@pytest.mark.lab  # many worlds, many seconds
 @pytest.mark.parametrize("part", EVERY_PART)
 def test_a_death_at_any_step_can_be_cancelled_and_nothing_here_has_changed(tmp_path: Path, part: int) -> None:
     for step in deaths(tmp_path, part):

@@ -223,6 +223,7 @@ def steps_of(tmp_path: Path) -> tuple[int, int]:
     return going, world.fate.steps - going
 
 
+@pytest.mark.lab  # many worlds, many seconds
 def test_a_death_at_any_step_of_a_failover_is_made_good_by_asking_again(tmp_path: Path) -> None:
     going, _ = steps_of(tmp_path)
     assert going > 30
@@ -239,6 +240,7 @@ def test_a_death_at_any_step_of_a_failover_is_made_good_by_asking_again(tmp_path
         assert lineage(world.vault, GROUP).logs == (GROUP, f"{GROUP}~2"), f"step {step}"
 
 
+@pytest.mark.lab  # many worlds, many seconds
 def test_a_death_at_any_step_can_be_cancelled_and_a_cancel_may_die_too(tmp_path: Path) -> None:
     going, back = steps_of(tmp_path)
     for step in range(1, going + back + 1):

@@ -50,6 +50,7 @@ def test_a_test_and_a_failover_do_not_meet(world: World) -> None:
     assert set(world.running()) == {"db", "web"}
 
 
+@pytest.mark.lab  # many worlds, many seconds
 def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path) -> None:
     world = World(tmp_path / "count")
     world.dies_at(-1)

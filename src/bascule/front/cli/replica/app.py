@@ -140,11 +140,9 @@ def commit(
     with site_of(context, where, screen) as site:
         log, kind = decided(site, group)
         record = (fail_back if kind is Kind.FAILBACK else fail_over).commit(site, log)
-    show(
-        screen,
-        record,
-        f"{group} is here to stay. Replicate its machines on as group {record.log}.",
-    )
+    machines = " ".join(f"HOST#{member.definition.name}" for member in record.members)
+    then = f"`bascule protect {machines} STORE --group {record.log} --take-over`"
+    show(screen, record, f"{group} is here to stay. To replicate it from here: {then}.")
 
 
 @app.command()
