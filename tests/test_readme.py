@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,12 +61,20 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert [line.split("#")[0].strip() for line in commands()[:2]] == ["make demo", "make test"]
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets in it."""
+    made = Path(tempfile.mkdtemp(prefix="tour-"))
+    yield made
+    shutil.rmtree(made)
+
+
 @pytest.mark.lab
-def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
+def test_the_tour_works_as_it_is_written(folder: Path) -> None:
     tour = [line for line in commands() if not line.startswith("make ")]
     assert len(tour) > 20
     tools = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"]
-    environment = {"PATH": ":".join(tools), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    environment = {"PATH": ":".join(tools), "HOME": str(folder), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     done = subprocess.run(
         [
             "bash",
@@ -71,7 +82,7 @@ def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
             "\n".join(["set -xeuo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *tour]),
         ],
         check=False,
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -24,7 +24,7 @@ from bascule.ports.serving import Served
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 120
 _SAYS, _CURES = "bascule: ", "what to do: "  # of errors on a command line
-_SOCKET_MAX = 100  # bytes; the kernel's limit is 108
+_SOCKET_MAX = 107  # bytes, as the kernel has it
 _FAMILIES = {family.exit_code: family for family in (Refused, Unavailable, Damaged)}
 
 

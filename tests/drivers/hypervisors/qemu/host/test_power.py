@@ -143,9 +143,10 @@ def test_a_starter_killed_at_any_moment_leaves_one_machine_or_none_and_the_next_
     first = starter(site)
     first.stdin.write("go\n")
     first.stdin.flush()
-    with pytest.raises(subprocess.TimeoutExpired):
+    try:
         first.wait(max(milliseconds, 0.5) / 1000)
-    os.killpg(first.pid, signal.SIGKILL)
+    except subprocess.TimeoutExpired:  # else it was quicker, which is a moment too
+        os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     host = site.connect()
     host.start("web")

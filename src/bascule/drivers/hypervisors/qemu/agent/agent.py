@@ -19,6 +19,7 @@ from .channel import SYNC_SECONDS
 
 _STARTS_SECONDS: Final = 30.0
 _SLACK_SECONDS: Final = 5.0
+_DIES_SECONDS = 2.0
 _ENDS_SECONDS: Final = 1.0
 _LINE_MAX: Final = 1 << 16
 
@@ -150,7 +151,12 @@ class _Ordered:
 
     @property
     def is_dead(self) -> bool:
-        return self._process.poll() is not None
+        """Tell whether the watch ended; its pipes close a moment before it is gone."""
+        try:
+            self._process.wait(_DIES_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def close(self) -> None:
         """End the pipe: the watch thaws what is frozen, which may take it longer than we wait."""
