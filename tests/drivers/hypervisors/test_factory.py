@@ -19,6 +19,15 @@ def test_a_path_is_a_host_of_qemu_machines_and_opening_it_makes_nothing(tmp_path
     assert not (tmp_path / "host").exists()
 
 
+def test_a_host_named_from_here_gives_places_that_hold_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU is told of them, and works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    host = open_hypervisor("host", SystemClock(), SystemIds(), {})
+    assert Path(host.new_disk("web", "root").words).is_relative_to(tmp_path / "host")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -36,7 +36,7 @@ def open_hypervisor(words: str, clock: Clock, ids: Ids, settings: Mapping[str, s
         raise _nameless(words)
     from .qemu.host.host import QemuHost
 
-    return QemuHost(Path(words), clock, ids, accelerator)
+    return QemuHost(Path(words).absolute(), clock, ids, accelerator)
 
 
 def open_agent(words: str, folder: Path, which: str) -> GuestAgent | None:

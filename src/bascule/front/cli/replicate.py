@@ -121,7 +121,8 @@ def _members(tools: Tools, qmp: list[Path], group: str, folder: Path | None) -> 
         raise Refused("several machines make one group, which needs a name", cure="name it with --group")
 
     def member(socket: Path) -> Member:
-        room = folder or socket.with_name(f"{socket.name}.bascule")
+        # QEMU is told of it, and has a folder of its own to be in.
+        room = (folder or socket.with_name(f"{socket.name}.bascule")).absolute()
         room = room / socket.stem if folder and len(qmp) > 1 else room
         return Member(
             socket.stem if len(qmp) > 1 else group or socket.stem, lambda: tools.open_machine(socket, room)

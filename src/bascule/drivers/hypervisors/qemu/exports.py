@@ -24,7 +24,8 @@ def serve_in(monitor: Monitor, folder: Path) -> None:
     except QemuRefused as error:
         if not path.is_socket():
             raise Unavailable(
-                "this machine serves NBD exports of somebody else", cure="end that, then try again"
+                f"QEMU does not serve NBD at {path}: {error.message}",
+                cure="if it serves exports of somebody else, end that; else see whether it may write there",
             ) from error
     path.chmod(0o600)
 
