@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -173,6 +173,23 @@ def test_a_machine_that_ends_meanwhile_is_gone(qemu: Qemu) -> None:
     with pytest.raises(Unavailable, match="gone"):
         machine.freeze({})
     machine.close()
+
+
+def test_a_machine_may_be_replicated_from_another_folder_than_before(qemu: Qemu) -> None:
+    machine = qemu.adopt()
+    machine.settle({})
+    first = machine.freeze({})
+    first.keep()
+    machine.close()
+    qemu.write("disk0", 0, b"x")
+    elsewhere = QemuMachine.adopt(qemu.room / "qmp", qemu.room / "elsewhere", SystemClock(), SystemIds())
+    assert elsewhere.settle(first.tracking) == first.tracking
+    second = elsewhere.freeze(first.tracking)
+    (shown, _) = second.disks
+    with closing(qemu.open(shown.words)) as source:
+        assert len(list(source.extents())) == 1
+    second.keep()
+    elsewhere.close()
 
 
 def test_a_fleece_that_cannot_be_made_leaves_the_machine_as_it_was(qemu: Qemu) -> None:

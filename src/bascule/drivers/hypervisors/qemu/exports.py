@@ -16,18 +16,32 @@ def socket_in(folder: Path) -> Path:
 
 
 def serve_in(monitor: Monitor, folder: Path) -> None:
-    """Have QEMU serve its exports on a socket in ``folder``; a server that is there already is ours."""
+    """Have QEMU serve its exports on a socket in ``folder``; a server that is there already is ours.
+
+    One that serves nothing is ended first: the machine was replicated from another folder before.
+    """
     path = socket_in(folder)
     address: Mapping[str, object] = {"type": "unix", "data": {"path": str(path)}}
     try:
         monitor.execute("nbd-server-start", addr=address)
     except QemuRefused as error:
-        if not path.is_socket():
+        if not path.is_socket() and not _served_anew(monitor, address):
             raise Unavailable(
                 f"QEMU does not serve NBD at {path}: {error.message}",
                 cure="if it serves exports of somebody else, end that; else see whether it may write there",
             ) from error
     path.chmod(0o600)
+
+
+def _served_anew(monitor: Monitor, address: Mapping[str, object]) -> bool:
+    if monitor.execute("query-block-exports"):
+        return False
+    try:
+        monitor.execute("nbd-server-stop")
+        monitor.execute("nbd-server-start", addr=address)
+    except QemuRefused:
+        return False
+    return True
 
 
 def begin_export(monitor: Monitor, export: str, node: str, changes: tuple[str, str] | None) -> None:
