@@ -20,7 +20,8 @@ from . import children, filesystems, machines
 from .filesystems import ToolFailed, tool
 from .machines import Keeping
 from .sites import Sites
-from .stage import MACHINE, MIB, Failed, Stage, ok, step
+from .stage import MACHINE, MIB, PATIENCE_SECONDS, Failed, Stage, ok, step
+from .waiting import wait_until
 
 DISK_MIB = 1024
 DATA_MIB = 64
@@ -100,9 +101,9 @@ def protect(stage: Stage) -> None:
     first.run("protect", f"first#{MACHINE}", "store", "--group", MACHINE, "--every", "1s")
     begun = time.monotonic()
     first.begin("provider", "run", "first-provider")
-    stage.wait(lambda: stage.points(MACHINE) > 0, "the first point")
+    wait_until(lambda: stage.points(MACHINE) > 0, PATIENCE_SECONDS, "the first point")
     stage.figures.add("first copy, while the machine writes", f"{time.monotonic() - begun:.1f} s")
-    stage.wait(lambda: stage.points(MACHINE) >= _POINTS_BEFORE, "more points")
+    wait_until(lambda: stage.points(MACHINE) >= _POINTS_BEFORE, PATIENCE_SECONDS, "more points")
     first.run("status", shown=True)
     number, verdict = stage.judge_newest(MACHINE)
     ok(f"point {MACHINE}/{number} is one instant of it: records up to {verdict.last}, none missing or torn")
@@ -145,11 +146,13 @@ def life_over_there(stage: Stage) -> None:
     second, group = stage.second, f"{MACHINE}~2"
     second.run("protect", f"second#{MACHINE}", "store", "--group", group, "--every", "1s", "--take-over")
     second.begin("provider", "run", "second-provider")
-    stage.wait(lambda: stage.points(group) >= _POINTS_BEFORE, "points of the second site")
+    wait_until(lambda: stage.points(group) >= _POINTS_BEFORE, PATIENCE_SECONDS, "points of the second site")
     step("The first site has power again. Its provider finds that the machine is not its own any more")
     stage.first.begin("provider", "run", "first-provider")
-    stage.wait(
-        lambda: "fenced" in stage.first.run("status", MACHINE, quietly=True), "the first site to notice"
+    wait_until(
+        lambda: "fenced" in stage.first.run("status", MACHINE, quietly=True),
+        PATIENCE_SECONDS,
+        "the first site to notice",
     )
     stage.first.run("status", shown=True)
     ok("it publishes nothing: an old primary never writes over newer points")

@@ -7,8 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,11 @@ from .ledger import Bounds, Verdict
 from .sites import Sites
 from .sites.topology import Host
 from .stamps import NotExact
+from .waiting import wait_until
 
 MIB = 1 << 20
 MACHINE = "shop"
-_PATIENCE_SECONDS = 120.0
-_LOOK_SECONDS = 0.05
+PATIENCE_SECONDS = 120.0
 _UP = re.compile(r"ledger: up at record (\d+)")
 _CLOSED = re.compile(r"ledger: closed at record (\d+)")
 
@@ -113,11 +112,11 @@ class Stand:
 
     def wait_for_console(self, words: str, machine: str = MACHINE) -> None:
         """Wait until a machine says something."""
-        wait(lambda: words in self.console(machine), f"{machine} to say {words!r}")
+        wait_until(lambda: words in self.console(machine), PATIENCE_SECONDS, f"{machine} to say {words!r}")
 
     def wait_until_up(self, machine: str) -> int:
         """Wait until a machine's ledger is up; return the record that it goes on from."""
-        wait(lambda: "ledger: " in self.console(machine), f"the ledger of {machine}")
+        wait_until(lambda: "ledger: " in self.console(machine), PATIENCE_SECONDS, f"the ledger of {machine}")
         found = _UP.search(self.console(machine))
         if found is None:
             raise Failed(f"the ledger of {machine} is not sound:\n{self.console(machine)}")
@@ -149,10 +148,6 @@ class Stage:
     def path(self, name: str) -> Path:
         """Return a place in the folder."""
         return self.folder / name
-
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something is so."""
-        wait(condition, what)
 
     def points(self, group: str) -> int:
         """Return how many points a group has."""
@@ -191,15 +186,6 @@ def _judged(disks: Sequence[ledger.Disk], bounds: Bounds) -> Verdict:
         return ledger.judge(disks, bounds)
     except NotExact as error:
         raise Failed(f"the judge says: {error}") from error
-
-
-def wait(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so, or say what was waited for in vain."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failed(f"waited in vain for {what}")
-        time.sleep(_LOOK_SECONDS)
 
 
 def step(text: str) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from bascule.apps.chance import SystemClock, SystemIds
@@ -20,6 +21,7 @@ from bascule.model.items import Wish
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 from benchmarks.data.process import say
 from benchmarks.report import OURS, Figure, Report
+from lab.waiting import wait_until
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 300
@@ -42,7 +44,7 @@ def main() -> int:
                 _wait(items)
                 before, begun = _spent(process.pid), time.monotonic()
                 say(f"{chosen.seconds} s of nothing")
-                time.sleep(chosen.seconds)
+                _let_run(process, chosen.seconds)
                 spent = _spent(process.pid) - before
                 percent.add(OURS, 100 * spent / (time.monotonic() - begun))
                 memory.add(OURS, _resident_mib(process.pid))
@@ -61,16 +63,29 @@ def _protect(room: Path, count: int) -> list[ItemFolder]:
     items = [provider.item(f"m{number}") for number in range(count)]
     for item in items:
         wish = Wish(item.group, (f"fake:{item.group}",), str(room / "store"), str(room / "main.key"))
-        item.change(lambda _, wish=wish: wish)  # type: ignore[misc]  # of a lambda with a default
+        item.change(partial(_instead, wish))
     return items
 
 
 def _wait(items: list[ItemFolder]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not all(item.facts().totals.idle_cycles for item in items):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the provider did not come to all machines")
-        time.sleep(1)
+    wait_until(
+        lambda: all(item.facts().totals.idle_cycles for item in items),
+        _START_SECONDS,
+        "the provider to come to all machines",
+    )
+
+
+def _instead(wish: Wish, _before: Wish | None) -> Wish:
+    return wish
+
+
+def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Let a process run for a span of time, or raise if it ends in it."""
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+    raise RuntimeError(f"the provider ended with exit code {code}")
 
 
 def _spent(process: int) -> float:

@@ -29,13 +29,13 @@ from benchmarks.report import OURS, Figure, Report
 from lab import machines
 from lab.filesystems import tool
 from lab.machines import Keeping
+from lab.waiting import wait_until
 
 SIZES = {"1gib": 1 << 30, "64gib": 64 << 30, "1tib": 1 << 40}
 ROUNDS = 3
 _DATA, _BEHIND_BOOT, _PIECE = 2 << 30, 48 << 20, 16 << 20
 _NAME = "shop"
 _PATIENCE_SECONDS = 300.0
-_LOOK_SECONDS = 0.02
 
 
 def main(names: list[str]) -> None:
@@ -90,10 +90,7 @@ def _start(host: QemuHost, definition: MachineDefinition) -> None:
 def _until_up(host: QemuHost, begin: Callable[[], None]) -> float:
     begun = time.monotonic()
     begin()
-    while "ledger: up" not in host.console(_NAME):
-        if time.monotonic() - begun > _PATIENCE_SECONDS:
-            raise TimeoutError(f"the machine does not come up:\n{host.console(_NAME)}")
-        time.sleep(_LOOK_SECONDS)
+    wait_until(lambda: "ledger: up" in host.console(_NAME), _PATIENCE_SECONDS, "the machine's ledger")
     return time.monotonic() - begun
 
 

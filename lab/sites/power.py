@@ -11,16 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.waiting import wait_until
+
 NAMESPACES = Path("/run/netns")
 _DEADLINE_S = 30.0
-
-
-class StillAlive(Exception):
-    """Processes that a SIGKILL did not end in time."""
 
 
 def control_groups() -> Path | None:
@@ -46,14 +43,16 @@ def cut(groups: Iterable[Path], namespaces: Iterable[str]) -> None:
     for group in groups:
         (group / "cgroup.kill").write_text("1")
     inodes = {inode for name in namespaces if (inode := _inode(NAMESPACES / name))}
-    deadline = time.monotonic() + _DEADLINE_S
-    while found := members(inodes):
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise StillAlive(f"processes {found} do not end")
-        time.sleep(0.002)
+    wait_until(lambda: not _kill_all(inodes), _DEADLINE_S, f"the end of all processes of {namespaces}")
+
+
+def _kill_all(inodes: Iterable[int]) -> list[int]:
+    """Kill all processes in network namespaces, and return which there were."""
+    found = members(inodes)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def members(inodes: Iterable[int]) -> list[int]:

@@ -11,13 +11,13 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
 from lab.filesystems import tool
 from lab.guests import ROOT
+from lab.waiting import wait_until
 
 from . import power, removal, wan
 
@@ -52,12 +52,15 @@ class Host:
             text=True,
             errors="replace",
         )
-        deadline = time.monotonic() + _DEADLINE_S
-        while process.poll() is None and process.pid not in self.processes():
-            if time.monotonic() > deadline:
-                process.kill()
-                raise TimeoutError(f"{command[0]} did not become a process of {self.name}")
-            time.sleep(0.001)
+        try:
+            wait_until(
+                lambda: process.poll() is not None or process.pid in self.processes(),
+                _DEADLINE_S,
+                f"{command[0]} to become a process of {self.name}",
+            )
+        except TimeoutError:
+            process.kill()
+            raise
         return process
 
     def run(self, *command: str | Path) -> str:

@@ -23,8 +23,8 @@ from bascule.model.errors import Refused
 from bascule.ports.serving import Served
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import Client
+from lab.waiting import wait_until
 from tests.data.pipeline.worlds import Image, noise
-from tests.waiting import wait_until
 
 SIZE = 1 << 20
 CONTENT = noise(SIZE, 3)

@@ -13,7 +13,7 @@ import pytest
 from bascule.model.errors import Missing, Refused, Unavailable
 from bascule.model.machines import DirectBoot, DiskPlace, Hardware, MachineDefinition, Nic, Power
 from bascule.ports.hypervisors import Hypervisor
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 SIZE = 4 << 20
 LAN = "lan"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from pathlib import Path
 from typing import Any
+
+from lab.waiting import wait_until
 
 
 class Agent:
@@ -35,9 +36,14 @@ class Agent:
         """Run a program in the guest and return what it printed."""
         words = {"path": command[0], "arg": command[1:], "capture-output": True}
         pid = self.ask("guest-exec", **words)["pid"]
-        while not (status := self.ask("guest-exec-status", pid=pid))["exited"]:
-            time.sleep(0.05)
-        return base64.b64decode(status.get("out-data", "")).decode()
+        answers: list[Any] = []
+
+        def has_ended() -> bool:
+            answers.append(self.ask("guest-exec-status", pid=pid))
+            return bool(answers[-1]["exited"])
+
+        wait_until(has_ended, 300)
+        return base64.b64decode(answers[-1].get("out-data", "")).decode()
 
     def close(self) -> None:
         self._lines.close()

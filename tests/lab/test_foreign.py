@@ -23,9 +23,9 @@ from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Unavailable
 from bascule.replication.members import Member
 from bascule.replication.replicator import Cycled, Names, Replicator, World
+from lab.waiting import wait_until
 from tests.contracts.machines import BLOCK, SIZE
 from tests.drivers.hypervisors.qemu.test_machine import Qemu
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -16,8 +16,8 @@ from lab import ledger, machines
 from lab.filesystems import ToolFailed
 from lab.guests import Guest, agent_channel
 from lab.machines import Keeping
+from lab.waiting import wait_until
 from tests.lab.agents import Agent
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

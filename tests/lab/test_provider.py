@@ -14,7 +14,7 @@ import pytest
 
 from lab import stamps
 from lab.guests import Guest, initramfs
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 from .test_replicator import BLOCKS, COMMAND, NAMES, Site, drives
 

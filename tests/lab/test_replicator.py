@@ -26,7 +26,7 @@ from bascule.replication.members import Member
 from bascule.replication.replicator import Names, Replicator, World
 from lab import stamps
 from lab.guests import Guest
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

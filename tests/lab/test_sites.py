@@ -17,7 +17,7 @@ from bascule.model.machines import MachineDefinition
 from lab import ledger, machines
 from lab.machines import Keeping
 from lab.sites import Host, Sites, power, removal
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 pytestmark = [
     pytest.mark.lab,

@@ -23,7 +23,7 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.drivers.objects.local import LocalStore
 from lab import stamps
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 _INSIDE = """
 set -eu

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.data.figures import instant
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 FIGURES = {
     "full",

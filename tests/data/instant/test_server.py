@@ -23,8 +23,8 @@ from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import Client
+from lab.waiting import wait_until
 from tests.data.instant.points import GROUP, MACHINE, content, opened, vault
-from tests.waiting import wait_until
 
 ROOT = content(9 * BLOCK + 777, seed=1)
 DATA = content(6 * BLOCK, seed=2)

@@ -15,6 +15,7 @@ from bascule.blocks.extents import Extent
 from bascule.drivers.disks.images import ImageSink, ImageSource
 from bascule.model.errors import Exists, Missing, Refused, Unavailable
 from bascule.ports.disks import DiskSink, DiskSource
+from lab.waiting import wait_until
 from tests.contracts.disks import (
     MIB,
     DiskSinkContract,
@@ -24,7 +25,6 @@ from tests.contracts.disks import (
     read,
     sample,
 )
-from tests.waiting import wait_until
 
 
 def qemu_img(*arguments: str | Path) -> str:

@@ -22,9 +22,9 @@ from lab import ledger, machines
 from lab.filesystems import ToolFailed
 from lab.guests import Guest, agent_channel
 from lab.machines import Keeping
+from lab.waiting import wait_until
 from tests.drivers.hypervisors.qemu.agent.test_agent import freeze_as_another, kill
 from tests.lab.test_replicator import COMMAND
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -12,7 +12,7 @@ from bascule.apps.chance import SystemClock
 from bascule.model.items import State
 from bascule.replication.provider.conductor import Conductor
 from bascule.replication.provider.workshop import Workshop
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 from .scenes import Scene
 

@@ -15,7 +15,7 @@ from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.export import Content
 from bascule.wire.nbd.memory import MemoryExport
 from bascule.wire.nbd.server import Ended, Server
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 MIB = 1024 * 1024
 

@@ -6,7 +6,7 @@ import pytest
 
 from bascule.wire.nbd.crew import Bounds, Crew
 from bascule.wire.nbd.protocol.requests import Request
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 
 def request(number: int, size: int = 0) -> Request:

@@ -20,7 +20,7 @@ from bascule.wire.nbd.protocol.constants import Option
 from bascule.wire.nbd.protocol.options import pack_go, pack_meta
 from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import Limits
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 MIB = 1024 * 1024
 

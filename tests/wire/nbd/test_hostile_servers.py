@@ -14,7 +14,7 @@ from bascule.wire.nbd.connecting import Access
 from bascule.wire.nbd.protocol import constants as nbd
 from bascule.wire.nbd.protocol.constants import Option, Rep
 from bascule.wire.nbd.protocol.replies import Buffer, chunks, simple_reply, status_chunk
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 MIB = 1024 * 1024
 QUICK = Access(timeout=0.3)

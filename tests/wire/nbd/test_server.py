@@ -21,7 +21,7 @@ from bascule.wire.nbd.connecting import Access
 from bascule.wire.nbd.memory import MemoryExport
 from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import Limits
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 MIB = 1024 * 1024
 

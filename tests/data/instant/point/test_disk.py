@@ -20,8 +20,8 @@ from bascule.data.instant.point.patience import Patience
 from bascule.data.store import BLOCK, FRAME, DiskKey, DiskReader, Opener, Run, Vault
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Damaged, Unavailable
+from lab.waiting import wait_until
 from tests.data.instant.points import GROUP, MACHINE, add_point, content, opened, vault
-from tests.waiting import wait_until
 
 SIZE = 40 * BLOCK + 12345
 FIRST = content(SIZE)

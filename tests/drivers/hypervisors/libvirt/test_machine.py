@@ -18,9 +18,9 @@ from bascule.drivers.hypervisors.libvirt.machine import LibvirtMachine
 from bascule.model.errors import Refused, Unavailable
 from bascule.ports.disks import DiskSource
 from lab.guests import initramfs, kit
+from lab.waiting import wait_until
 from tests.contracts.machines import BLOCK, SIZE, Host, MachineContract
 from tests.servers.libvirtd import Libvirtd, running
-from tests.waiting import wait_until
 
 libvirt = pytest.importorskip("libvirt", reason="make check does without it; make test builds it")
 libvirt_qemu = pytest.importorskip("libvirt_qemu", reason="as above")

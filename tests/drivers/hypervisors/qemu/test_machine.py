@@ -30,8 +30,8 @@ from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.errors import Refused, Unavailable
 from bascule.ports.disks import DiskSource
 from lab.guests import initramfs, kit
+from lab.waiting import wait_until
 from tests.contracts.machines import SIZE, Host, MachineContract
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

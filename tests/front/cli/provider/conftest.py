@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from lab.waiting import wait_until
 from tests.front.cli.conftest import Desk, Done, desk
-from tests.waiting import wait_until
 
 __all__ = ["desk"]
 

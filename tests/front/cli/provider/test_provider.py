@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 from .conftest import Office
 

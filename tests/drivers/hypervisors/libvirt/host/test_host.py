@@ -10,10 +10,10 @@ import pytest
 
 from bascule.model.errors import Refused
 from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Power
+from lab.waiting import wait_until
 from tests.contracts.hypervisors import READY, HypervisorContract
 from tests.drivers.hypervisors.libvirt.host.conftest import LibvirtSite
 from tests.servers.nbd import NbdServers
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

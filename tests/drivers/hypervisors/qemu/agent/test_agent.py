@@ -14,8 +14,8 @@ from bascule.drivers.hypervisors.qemu.agent.agent import QemuAgent
 from bascule.drivers.hypervisors.qemu.agent.channel import Channel
 from bascule.model.errors import Off, Unavailable
 from bascule.ports.guests import GuestAgent
+from lab.waiting import wait_until
 from tests.contracts.guests import FILE_SYSTEMS, Guest, GuestContract
-from tests.waiting import wait_until
 
 from .answering import Answering
 

@@ -18,7 +18,7 @@ from bascule.drivers.hypervisors.qemu.host.networks import Kind, Network, networ
 from bascule.drivers.hypervisors.qemu.host.plugs import isolated_name, sweep
 from bascule.model.errors import Damaged, Refused
 from bascule.model.machines import Hardware, MachineDefinition, Nic
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 from .conftest import QemuSite
 

@@ -21,8 +21,8 @@ from bascule.drivers.hypervisors.qemu.host.process import holder
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.errors import Refused, Unavailable
 from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Power
+from lab.waiting import wait_until
 from tests.contracts.hypervisors import READY, SIZE
-from tests.waiting import wait_until
 
 from .conftest import QemuSite
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.qemu.host.process import Process, holder
-from tests.waiting import wait_until
+from lab.waiting import wait_until
 
 _HOLDS = """
 import fcntl, os, sys
