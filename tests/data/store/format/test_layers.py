@@ -68,6 +68,18 @@ def test_layers_double_downwards_say_how_large_they_are_and_hide_nothing_at_the_
             assert page.runs <= 2 * shape.page_runs
 
 
+def test_layers_whose_runs_were_cut_in_pieces_are_merged_with_the_one_below_that_they_grew_too_large_for() -> (
+    None
+):
+    shelf = Shelf(Shape(inline_runs=0, page_runs=1000))
+    stack = shelf.stacker.push(Stack(), [Run(100 + 2 * i, 1, 0, SOME) for i in range(10)])
+    stack = shelf.stacker.push(stack, [Run(10 * i, 9, 0, SOME) for i in range(3)])
+    assert layers_of(stack) == [3, 10]
+    # Two and three runs are half of ten, but two of the three are cut in two: seven in all.
+    stack = shelf.stacker.push(stack, [Run(4, 1, 0, None), Run(14, 1, 0, None)])
+    assert layers_of(stack) == [15]
+
+
 @given(shapes, histories)
 def test_a_disk_that_became_zero_has_an_empty_map(
     shape: Shape, history: list[tuple[list[Run], bool]]

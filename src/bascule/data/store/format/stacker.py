@@ -45,14 +45,12 @@ class Stacker:
     def _settle(self, top: LayerRef | None, below: tuple[LayerRef, ...]) -> Stack:
         """Return a stack of ``top`` on the layers below, merged with those that are not twice as large."""
         layers = (top, *below) if top else below
-        total = deep = 0
-        while deep < len(layers) and (deep == 0 or layers[deep].runs < 2 * total):
-            total += layers[deep].runs
-            deep += 1
-        if deep < 2:
-            return Stack(Page(), layers)
-        merged = self._merge(layers[:deep], last=deep == len(layers))
-        return Stack(Page(), (merged, *layers[deep:]) if merged else layers[deep:])
+        # More than once: a change in the middle of a run cuts it in two, so that what was merged may
+        # have more runs than its layers had together, and be too large for the layer below it.
+        while (deep := _too_large(layers)) > 1:
+            merged = self._merge(layers[:deep], last=deep == len(layers))
+            layers = (merged, *layers[deep:]) if merged else layers[deep:]
+        return Stack(Page(), layers)
 
     def _merge(self, layers: tuple[LayerRef, ...], *, last: bool) -> LayerRef | None:
         """Merge layers, newest first; under the last of all nothing is left for a hole to hide."""
@@ -66,6 +64,15 @@ class Stacker:
                 sheaf.add(walk.runs(step))
                 walk.at = step.end
         return sheaf.layer()
+
+
+def _too_large(layers: tuple[LayerRef, ...]) -> int:
+    """Return how many of the upper layers are, together, too large for the layer below each of them."""
+    total = deep = 0
+    while deep < len(layers) and (deep == 0 or layers[deep].runs < 2 * total):
+        total += layers[deep].runs
+        deep += 1
+    return deep
 
 
 class _Step(NamedTuple):
