@@ -14,8 +14,8 @@ BRIEF_CASES = 3
 BRIEF_EXAMPLES = 20
 
 # No deadline: the same example takes ten times as long while a guest boots on the other core.
-# On a build machine the examples are derived from the tests alone, so a red build stays red when run again; and they
-# are shown as found: to make one small may take longer than a test may, and then nobody would see it at all.
+# On a build machine the examples are derived from the tests alone, so a red build stays red when run again;
+# and they are shown as found: to make one small may take longer than a test may, and nobody would see it.
 _ON_A_BUILD_MACHINE = bool(os.environ.get("CI"))
 settings.register_profile(
     "house",

@@ -68,9 +68,7 @@ def test_layers_double_downwards_say_how_large_they_are_and_hide_nothing_at_the_
             assert page.runs <= 2 * shape.page_runs
 
 
-def test_layers_whose_runs_were_cut_in_pieces_are_merged_with_the_one_below_that_they_grew_too_large_for() -> (
-    None
-):
+def test_layers_whose_runs_were_cut_in_pieces_are_merged_with_one_more_when_they_grew_too_large() -> None:
     shelf = Shelf(Shape(inline_runs=0, page_runs=1000))
     stack = shelf.stacker.push(Stack(), [Run(100 + 2 * i, 1, 0, SOME) for i in range(10)])
     stack = shelf.stacker.push(stack, [Run(10 * i, 9, 0, SOME) for i in range(3)])
