@@ -60,7 +60,9 @@ class Machine:
         server = PointServer(
             lambda: opened(self.objects),
             Wanted(GROUP, None, MACHINE),
-            Terms(Address(path=str(self.path / "socket")), writable=True, hydrate=hydrate),
+            Terms(
+                Address(path=str(self.path / "socket")), writable=True, hydrate=hydrate, settling_seconds=0
+            ),
             SystemClock(),
             self.path / "served",
         )

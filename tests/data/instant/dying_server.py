@@ -85,7 +85,7 @@ def main(store: str, folder: str, socket: str, operation: str) -> None:
     hydrate._COMMIT_BYTES = 1
     DyingFolder.countdown = DyingFile.countdown = Countdown(int(operation))
     objects = LocalStore(store)
-    terms = Terms(Address(path=socket), writable=True, hydrate=True)
+    terms = Terms(Address(path=socket), writable=True, hydrate=True, settling_seconds=0)
     server = PointServer(
         lambda: opened(objects), Wanted(GROUP, None, MACHINE), terms, SystemClock(), Path(folder), DyingFolder
     )

@@ -11,6 +11,7 @@ from bascule.apps.chance import SystemClock
 from bascule.blocks.extents import Extent
 from bascule.data.instant import hydrate
 from bascule.data.instant.base import joined
+from bascule.data.instant.courtesy import Courtesy, Traffic
 from bascule.data.instant.hydrate import Hydrating, Hydration, Manners
 from bascule.data.instant.local import journal
 from bascule.data.instant.local_base import LocalBase, throw_away
@@ -37,7 +38,7 @@ class Site:
         self.cache = FrameCache()
         self.patience = Patience(SystemClock(), seconds)
         self.point = PointDisk(self.reader, self.cache, self.patience, "disk a of web")
-        self.manners = Manners(self.patience, self.cache.step_aside, workers=1)
+        self.manners = Manners(self.patience, Courtesy(Traffic()), workers=1)
         self.base = LocalBase(StormFolder(disk), self.point, SIZE)
         self.hydration = Hydration(self.reader, self.base, self.manners)
 
@@ -257,7 +258,7 @@ def test_a_sync_that_failed_counts_for_nothing(site: Callable[..., Site]) -> Non
     assert joined(LocalBase(StormFolder(ours.disk), None, SIZE).read(0, SIZE)) == POINT
 
 
-def test_it_steps_aside_for_a_guest_and_keeps_its_pace(site: Callable[..., Site], often: None) -> None:
+def test_it_keeps_its_pace(site: Callable[..., Site], often: None) -> None:
     ours = site()
     spent: list[int] = []
 
@@ -267,14 +268,21 @@ def test_it_steps_aside_for_a_guest_and_keeps_its_pace(site: Callable[..., Site]
             check()
 
     ours.hydration = Hydration(
-        ours.reader, ours.base, Manners(ours.patience, ours.cache.step_aside, Slow(), workers=1)
+        ours.reader, ours.base, Manners(ours.patience, Courtesy(Traffic()), Slow(), workers=1)
     )
-    ours.cache.guest_comes()
-    ours.cache.step_aside(0.01)
-    ours.cache.guest_goes()
     ours.run()
     assert len(spent) > 3
     assert sum(spent) >= DATA_BYTES
+
+
+def test_it_can_be_stopped_while_a_guest_boots(site: Callable[..., Site]) -> None:
+    ours = site()
+    boots = Courtesy(Traffic(), now=lambda: 0.0, settling_seconds=30)
+    ours.hydration = Hydration(ours.reader, ours.base, Manners(ours.patience, boots))
+    ours.hydration.start()
+    ours.hydration.stop()
+    assert ours.hydration.progress.state is Hydrating.STOPPED
+    assert ours.hydration.progress.done_bytes == 0
 
 
 def test_stopping_keeps_what_is_durable(site: Callable[..., Site], often: None) -> None:
@@ -288,7 +296,7 @@ def test_stopping_keeps_what_is_durable(site: Callable[..., Site], often: None) 
             check()
 
     ours.hydration = Hydration(
-        ours.reader, ours.base, Manners(ours.patience, ours.cache.step_aside, Once(), workers=1)
+        ours.reader, ours.base, Manners(ours.patience, Courtesy(Traffic()), Once(), workers=1)
     )
     ours.hydration.start()
     assert reached.wait(30)

@@ -56,7 +56,7 @@ class Home:
         server = PointServer(
             self.points,
             wanted or Wanted(GROUP, None, MACHINE),
-            Terms(**{"address": address, **terms}),
+            Terms(**{"address": address, "settling_seconds": 0, **terms}),
             SystemClock(),
             folder,
         )
@@ -326,7 +326,7 @@ def test_a_kill_at_any_step_of_hydration_loses_no_byte(
         server = PointServer(
             lambda objects=objects: opened(objects),
             Wanted(GROUP, None, MACHINE),
-            Terms(address, writable=True, hydrate=turn == 0),
+            Terms(address, writable=True, hydrate=turn == 0, settling_seconds=0),
             SystemClock(),
             tmp_path / "served",
         )

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from bascule.wire.nbd.protocol.constants import BASE_ALLOCATION, STATE_HOLE, STATE_ZERO
 
 from .base import Base, Part
+from .courtesy import Traffic
 from .overlay import Overlay
 
 WRITTEN = "qemu:dirty-bitmap:written"
@@ -27,12 +28,14 @@ class ReadOnlyExport:
     preferred_block = _SECTOR
     contexts: Sequence[str] = (BASE_ALLOCATION,)
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, traffic: Traffic) -> None:
         self._base = base
+        self._traffic = traffic
         self.size_bytes = base.size_bytes
 
     def is_ready(self, offset: int, length: int) -> bool:
         """See Export."""
+        self._traffic.asked += 1
         return self._base.is_ready(offset, length)
 
     def read_soon(self, offset: int, length: int) -> list[Part] | None:
@@ -41,6 +44,7 @@ class ReadOnlyExport:
 
     def read(self, offset: int, length: int) -> list[Part]:
         """See Export."""
+        self._traffic.asked += 1
         return self._base.read(offset, length)
 
     def extents(self, _context: str, offset: int, length: int) -> Iterator[tuple[int, int]]:
@@ -66,12 +70,14 @@ class WritableExport:
     preferred_block = _SECTOR
     contexts: Sequence[str] = (BASE_ALLOCATION, WRITTEN)
 
-    def __init__(self, overlay: Overlay) -> None:
+    def __init__(self, overlay: Overlay, traffic: Traffic) -> None:
         self._overlay = overlay
+        self._traffic = traffic
         self.size_bytes = overlay.size_bytes
 
     def is_ready(self, offset: int, length: int) -> bool:
         """See Export."""
+        self._traffic.asked += 1
         return self._overlay.is_ready(offset, length)
 
     def read_soon(self, offset: int, length: int) -> list[Part] | None:
@@ -80,6 +86,7 @@ class WritableExport:
 
     def read(self, offset: int, length: int) -> list[Part]:
         """See Export."""
+        self._traffic.asked += 1
         return self._overlay.read(offset, length)
 
     def extents(self, context: str, offset: int, length: int) -> Iterator[tuple[int, int]]:
@@ -93,6 +100,7 @@ class WritableExport:
 
     def write(self, offset: int, data: memoryview) -> None:
         """See Export."""
+        self._traffic.asked += 1
         self._overlay.write(offset, data)
 
     def zero(self, offset: int, length: int, may_trim: bool) -> None:
@@ -113,4 +121,5 @@ class WritableExport:
 
     def flush(self) -> None:
         """See Export."""
+        self._traffic.asked += 1
         self._overlay.flush()

@@ -1,19 +1,21 @@
 """Hydration: copy a point's disk to the local base in the background, while a guest uses it.
 
 A few threads fetch batches of frames that lie together in the store and fill the
-base; every 32 MiB are made durable together. The guest comes first: before each
-batch (4 MiB at most) a thread steps aside while a guest's read waits, and a pace
-may hold it to a rate. Frames that are damaged are left out and named; the rest is
-copied, and such a base never becomes complete.
+base; every 32 MiB are made durable together. The guest comes first: ``courtesy``
+says when it is left alone between batches (4 MiB at most), the threads have a lower
+priority than it, and a pace may hold them to a rate. Frames that are damaged are left
+out and named; the rest is copied, and such a base never becomes complete.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -22,13 +24,15 @@ from bascule.blocks.extents import Extent, merge
 from bascule.data.store import BLOCK, Batch, Run
 from bascule.model.errors import BasculeError, Cancelled, Damaged, Unavailable
 
+from .courtesy import Courtesy
 from .local_base import LocalBase
 from .point.patience import Patience
 
 _WORKERS = 2
 _COMMIT_BYTES = 32 << 20
 _SCRATCH_BYTES = 5 << 20
-_COURTESY_SECONDS = 0.25
+# A guest's processor wins, and yet a thread that holds the interpreter gets time enough to give it back soon.
+_NICENESS = 10
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +84,7 @@ class Manners:
     """How a hydration behaves beside a guest."""
 
     patience: Patience
-    step_aside: Callable[[float], None]
+    courtesy: Courtesy
     pace: Pace | None = None
     workers: int = _WORKERS
 
@@ -147,6 +151,7 @@ class Hydration:
         log.info("instant.hydration_ended", state=self._state.value, error=str(self._error or ""))
 
     def _copy_all(self) -> None:
+        self._manners.courtesy.let_settle(self._pause)
         insist = self._manners.patience.insist
         self._total = insist(lambda: sum(e.length for e, data in self._reader.extents() if data))
         while (before := self._base.done_bytes) < self._total and not self.damaged:
@@ -162,13 +167,11 @@ class Hydration:
                 raise Damaged("the point's map speaks of more data than its frames hold")
 
     def _work(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         scratch = memoryview(bytearray(_SCRATCH_BYTES))
         try:
             while (batch := self._next()) is not None:
-                self._manners.step_aside(_COURTESY_SECONDS)
-                self._copy(batch, scratch)
-                if self._filled_bytes >= _COMMIT_BYTES:
-                    self._commit()
+                self._manners.courtesy.work(partial(self._copy, batch, scratch), self._pause)
                 if self._manners.pace is not None:
                     self._manners.pace.spend(batch.plain_bytes, self._check)
         except BasculeError:
@@ -177,7 +180,10 @@ class Hydration:
             raise
 
     def _check(self) -> None:
-        if self._stopping.is_set():
+        self._pause(0)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
             raise Cancelled("the hydration was stopped")
 
     def _next(self) -> Batch | None:
@@ -205,6 +211,8 @@ class Hydration:
         with self._guard:
             self._filled.extend(filled)
             self._filled_bytes += sum(extent.length for extent in filled)
+        if self._filled_bytes >= _COMMIT_BYTES:
+            self._commit()
 
     def _copy_run(self, run: Run) -> list[Extent]:
         """Copy one run of a batch in which something is damaged, or note that it is this one."""

@@ -30,6 +30,7 @@ from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import USUAL, Limits, ServerTls
 
 from .base import Base
+from .courtesy import SETTLING_SECONDS, Courtesy, Traffic
 from .export import ReadOnlyExport, WritableExport
 from .holding import Open, Wanted, claim, disks_of, let_go, settle
 from .hydrate import Hydration, HydrationProgress, Manners, Pace
@@ -58,6 +59,7 @@ class Terms:
     ``wait_seconds`` is how long a read waits for a store that is away, None for ever.
     ``guest`` says what became of the guest since the overlay was last served; without
     it, a guest on a Unix socket is taken for local and one on TCP for remote.
+    ``settling_seconds`` is how long hydration waits for a writable disk's guest to boot, at most.
     """
 
     address: Address
@@ -68,6 +70,7 @@ class Terms:
     cache_bytes: int = CACHE_BYTES
     pace: Pace | None = None
     guest: GuestSince | None = None
+    settling_seconds: float = SETTLING_SECONDS
     limits: Limits = USUAL
 
     @property
@@ -118,8 +121,8 @@ class _Disk:
             raise Missing(f"disk {self.disk.id} has neither a point nor a local base")
         return found
 
-    def export(self) -> Export:
-        return WritableExport(self.overlay) if self.overlay else ReadOnlyExport(self.base)
+    def export(self, traffic: Traffic) -> Export:
+        return WritableExport(self.overlay, traffic) if self.overlay else ReadOnlyExport(self.base, traffic)
 
     def status(self) -> DiskStatus:
         written = sum(extent.length for extent in self.overlay.written()) if self.overlay else 0
@@ -153,6 +156,13 @@ class PointServer:
         self._folders = folders
         self._patience = Patience(clock, terms.wait_seconds)
         self._cache = FrameCache(terms.cache_bytes)
+        self._traffic = Traffic()
+        self._courtesy = Courtesy(
+            self._traffic,
+            self._cache.step_aside,
+            clock.monotonic,
+            settling_seconds=terms.settling_seconds if terms.writable else 0.0,
+        )
         self._closing = ExitStack()
         self._disks: list[_Disk] = []
         self._server: Server | None = None
@@ -181,7 +191,7 @@ class PointServer:
         self._closing.callback(self._join_watcher)
         for place, disk in enumerate(self._served.disks):
             self._disks.append(self._open_disk(place, disk, reader))
-        exports = {disk.disk.id: disk.export() for disk in self._disks}
+        exports = {disk.disk.id: disk.export(self._traffic) for disk in self._disks}
         terms = self._terms
         self._server = Server(exports, terms.address, tls=terms.tls, limits=terms.limits, report=_report)
         self._server.start()
@@ -221,7 +231,7 @@ class PointServer:
             opened.local = LocalBase(self._local(base), opened.point, disk.size_bytes)
             self._closing.callback(opened.local.close)
             if source is not None and self._terms.hydrate:
-                manners = Manners(self._patience, self._cache.step_aside, self._terms.pace)
+                manners = Manners(self._patience, self._courtesy, self._terms.pace)
                 opened.hydration = Hydration(source, opened.local, manners)
                 self._closing.callback(opened.hydration.stop)
         overlay = self._subfolder(place, "overlay")
