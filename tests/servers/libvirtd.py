@@ -26,17 +26,17 @@ ip link set lo up
 mount -t sysfs sysfs /sys
 ip link add lan0 type bridge
 ip link set lan0 up
-for folder in /run /var/lib /var/cache /var/log /etc/libvirt; do mount -t tmpfs tmpfs $folder; done
+for folder in /run /var/lib /var/cache /var/log; do mount -t tmpfs tmpfs $folder; done
+cp -a /etc /run/etc # where the package has left none of libvirt's folders, none is to be made outside
+mount --bind /run/etc /etc
+mkdir -p /etc/libvirt
 if [ -e /dev/kvm ]; then
     : > /run/no-kvm
     mount --bind /run/no-kvm /dev/kvm
     mount -o remount,bind,ro /dev/kvm # a file that nobody may write, or libvirt asks QEMU again each time
 fi
-mkdir /run/accounts
-for file in passwd group; do cp /etc/$file /run/accounts; done
-echo libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin >> /run/accounts/passwd
-printf '%s:x:%s:\\n' libvirt-qemu 64055 kvm 64056 >> /run/accounts/group
-for file in passwd group; do mount --bind /run/accounts/$file /etc/$file; done
+echo libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin >> /etc/passwd
+printf '%s:x:%s:\\n' libvirt-qemu 64055 kvm 64056 >> /etc/group
 cat > /etc/libvirt/qemu.conf <<END
 user = "$QEMU_USER"
 group = "$(id -gn $QEMU_USER)"

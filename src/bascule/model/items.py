@@ -48,7 +48,10 @@ class Wish:
 
 def name_of(machine: str) -> str:
     """Return the name in a machine's words: a socket's without its suffix, what follows ``#`` or ``:``."""
-    last = machine.partition("?")[0].rpartition("/")[2].rpartition("#")[2].rpartition(":")[2]
+    _, is_of_host, name = machine.rpartition("#")
+    if is_of_host:
+        return name
+    last = machine.partition("?")[0].rpartition("/")[2].rpartition(":")[2]
     return last.rpartition(".")[0] or last
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.data.store import DiskKey, KeyFile, Vault
-from bascule.drivers.hypervisors.qemu.agent.agent import QemuAgent
+from bascule.drivers.hypervisors.qemu.agent.agent import agent_at
+from bascule.drivers.hypervisors.watched import WatchedAgent
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Unavailable
 from lab import ledger, machines
@@ -47,8 +48,8 @@ class Site:
         self.provider: subprocess.Popen[bytes] | None = None
         self.guest.hear("ledger: acknowledged")
 
-    def agent(self) -> QemuAgent:
-        return QemuAgent(self.room / "web.agent", self.room / "own")
+    def agent(self) -> WatchedAgent:
+        return agent_at(self.room / "web.agent", self.room / "own")
 
     def acknowledged(self) -> int:
         return max(map(int, re.findall(r"ledger: acknowledged (\d+)", self.guest.console)), default=0)

@@ -43,19 +43,21 @@ def open_agent(words: str, folder: Path, which: str) -> GuestAgent | None:
     """Return the guest agent of a machine: ``which`` is its channel's socket, or ``auto``.
 
     That of a host's machine is known; that of a QMP socket lies beside it, ``web.agent`` beside ``web.qmp``.
-    libvirt has the channel of its machines to itself.
+    libvirt has the channel of its machines to itself, and is asked to speak to them.
     """
-    from .qemu.agent.agent import QemuAgent
+    from .qemu.agent.agent import agent_at
     from .qemu.host.folder import HostFolder
 
     host, is_named, name = words.partition("#")
     if which != AUTO:
-        return QemuAgent(Path(which), folder)
+        return agent_at(Path(which), folder)
     if host.startswith("libvirt"):
-        return None
+        from .libvirt.agent.agent import agent_of
+
+        return agent_of(_libvirt(host, {})[0], name, folder)
     if is_named:
-        return QemuAgent(HostFolder(Path(host)).machine(name).agent, folder)
-    return QemuAgent(Path(words).with_suffix(".agent"), folder)
+        return agent_at(HostFolder(Path(host)).machine(name).agent, folder)
+    return agent_at(Path(words).with_suffix(".agent"), folder)
 
 
 def _libvirt(words: str, settings: Mapping[str, str]) -> tuple[str, Path]:

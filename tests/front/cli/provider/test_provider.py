@@ -143,3 +143,11 @@ def test_what_cannot_be_consistent_is_refused(office: Office, options: list[str]
     said = office.desk.run(*words)
     assert said.code == 2
     assert not (office.folder / "machines" / "web" / "wish.json").exists()
+
+
+def test_a_machine_of_libvirt_is_protected_by_the_words_it_was_named_by(office: Office) -> None:
+    """And a path by its whole name, for the provider may run elsewhere."""
+    office.protect("libvirt+unix:///system?socket=/run/none#web", "web", "--no-check")
+    assert office.group()["machines"] == ["libvirt+unix:///system?socket=/run/none#web"]
+    office.protect("host#db", "db", "--no-check")
+    assert office.group("db")["machines"] == [f"{office.desk.path('host')}#db"]

@@ -19,11 +19,17 @@ def must_run(domain: Domain, name: str) -> None:
     """Raise Off if a domain is off."""
     try:
         with told(name):
-            is_on = domain.isActive()
+            is_active = domain.isActive()
     except Missing as error:
         raise Off(f"{name} is gone", cure="see whether the machine was stopped") from error
-    if not is_on:
+    if not is_active:
         raise Off(f"{name} is off", cure="start it")
+
+
+def is_on(domain: Domain) -> bool:
+    """Tell whether a domain is on, running or standing still."""
+    with told(domain.name()):
+        return bool(domain.isActive())
 
 
 def runs(domain: Domain) -> bool:

@@ -211,7 +211,8 @@ def _merged(before: Wish | None, wanted: Wish) -> Wish:
 
 def _machine(words: str) -> str:
     place, hash_sign, name = words.partition("#")
-    return words if words.startswith("fake:") else f"{Path(place).absolute()}{hash_sign}{name}"
+    is_path = not words.startswith(("fake:", "libvirt:", "libvirt+"))
+    return f"{Path(place).absolute()}{hash_sign}{name}" if is_path else words
 
 
 def _agent(words: str, machines: list[str]) -> str:

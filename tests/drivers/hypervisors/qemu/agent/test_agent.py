@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bascule.drivers.hypervisors.qemu.agent.agent import QemuAgent
+from bascule.drivers.hypervisors.qemu.agent.agent import agent_at
 from bascule.drivers.hypervisors.qemu.agent.channel import Channel
+from bascule.drivers.hypervisors.watched import WatchedAgent
 from bascule.model.errors import Off, Unavailable
 from bascule.ports.guests import GuestAgent
 from lab.waiting import wait_until
@@ -22,8 +23,8 @@ from .answering import Answering
 OWNER = """
 import sys, time
 from pathlib import Path
-from bascule.drivers.hypervisors.qemu.agent.agent import QemuAgent
-agent = QemuAgent(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+from bascule.drivers.hypervisors.qemu.agent.agent import agent_at
+agent = agent_at(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
 print(agent.freeze(), agent.watched_by, flush=True)
 sys.stdin.read()
 """
@@ -50,10 +51,10 @@ class Watched(Guest):
     def __init__(self, room: Path) -> None:
         self.socket, self.folder = room / "agent", room / "own"
         self.inside = Answering(self.socket)
-        self.made: list[QemuAgent] = []
+        self.made: list[WatchedAgent] = []
 
-    def agent(self, limit: float = 30.0) -> QemuAgent:
-        self.made.append(QemuAgent(self.socket, self.folder, limit))
+    def agent(self, limit: float = 30.0) -> WatchedAgent:
+        self.made.append(agent_at(self.socket, self.folder, limit))
         return self.made[-1]
 
     def is_frozen(self) -> bool:
@@ -71,7 +72,7 @@ class Watched(Guest):
         kill(owner)
 
     def kill_both(self, agent: GuestAgent) -> None:
-        assert isinstance(agent, QemuAgent)
+        assert isinstance(agent, WatchedAgent)
         assert agent.watched_by is not None
         os.kill(agent.watched_by, signal.SIGKILL)
         self.made.remove(agent)
@@ -98,7 +99,7 @@ class TestQemuAgent(GuestContract):
 
 
 def test_nobody_at_the_socket_means_that_nothing_was_frozen(tmp_path: Path) -> None:
-    agent = QemuAgent(tmp_path / "absent", tmp_path / "own")
+    agent = agent_at(tmp_path / "absent", tmp_path / "own")
     with pytest.raises(Unavailable, match="no guest agent's channel"):
         agent.freeze()
     agent.close()

@@ -61,6 +61,9 @@ def domain(definition: MachineDefinition, means: Means) -> str:
         _disk(devices, place, disk)
     for nic in hardware.nics:
         _card(devices, definition.name, nic)
+    # By which the guest is asked to freeze its file systems, if QEMU's agent is in it.
+    channel = SubElement(devices, "channel", type="unix")
+    SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     SubElement(SubElement(devices, "video"), "model", type="vga")
     SubElement(devices, "memballoon", model="none")
     _text(SubElement(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")

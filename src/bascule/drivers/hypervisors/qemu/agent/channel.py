@@ -18,8 +18,7 @@ from typing import Final
 
 from bascule.model.errors import Off, Unavailable
 
-SYNC_SECONDS: Final = 5.0
-"""How long an agent may take to say that it is there."""
+from ...watch import SYNC_SECONDS
 
 _LINE_MAX: Final = 64 << 10
 _SENTINEL: Final = b"\xff"

@@ -1,6 +1,6 @@
 """A process that freezes a guest, and thaws it whatever becomes of who asked for it (R-R-8).
 
-A guest agent's channel serves one client at a time, so who is to thaw cannot come second: this process
+A guest agent serves one client at a time, so who is to thaw cannot come second: this process
 has the only connection, and its owner gives orders by a pipe. The pipe ends when the owner dies, and then
 the guest is thawed, as it is when the time is over. Nothing is frozen before all that is in place.
 
@@ -22,34 +22,55 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from bascule.model.errors import BasculeError, Off, Unavailable
+from bascule.model.errors import BasculeError, Unavailable
 
-from .channel import SYNC_SECONDS, Channel
+SYNC_SECONDS: Final = 5.0
+"""How long an agent may take to say that it is there."""
 
 _LINGERS_SECONDS: Final = 600.0
 _AGAIN_SECONDS: Final = 1.0
-# A guest that is reset forgets what it was asked.
-_ANSWERS_SECONDS: Final = 30.0
+
+
+class Guest(Protocol):
+    """The way to the agent of one guest. Everything but ``thawed`` raises Unavailable where it fails."""
+
+    def sync(self) -> None:
+        """See that the agent is there."""
+
+    def descriptor(self) -> int:
+        """Return what can be read from when the answer to ``begin`` is there."""
+
+    def begin(self, until: float) -> None:
+        """Ask for a freeze, and do not wait for the answer."""
+
+    def frozen(self, until: float) -> int:
+        """Return the answer: how many file systems stand still."""
+
+    def status(self, until: float) -> str:
+        """Ask whether the guest is ``frozen``."""
+
+    def thawed(self, end: float) -> int | None:
+        """Thaw, behind a freeze that was not answered; return of how many file systems, None if unknown."""
 
 
 class Watch:
     """One freeze of one guest, from its orders to its end."""
 
-    def __init__(self, socket: Path, mark: Path, limit: float) -> None:
-        self._socket = socket
+    def __init__(self, guest: Guest, mark: Path, limit: float) -> None:
+        self._guest = guest
         self._mark = mark
         self._limit = limit
-        self._channel = Channel.connect(socket)
         self._heard = b""
         self._is_frozen = False
 
     def run(self) -> None:
         """Serve one owner; returns when the guest is thawed, or was never frozen."""
-        self._channel.sync()
+        self._guest.sync()
         _say({"ready": True})
         is_asked = False
         try:
@@ -69,22 +90,21 @@ class Watch:
                 self._is_frozen = True
                 self._freeze(until)
             elif order == "status":
-                self._channel.ask("guest-fsfreeze-status", _in(SYNC_SECONDS))
-                _say({"status": self._channel.answer(_in(SYNC_SECONDS))})
+                _say({"status": self._guest.status(_in(SYNC_SECONDS))})
         return order
 
     def _freeze(self, until: float) -> None:
         """Freeze, as long as the owner lives and the time is not over."""
-        self._channel.ask("guest-fsfreeze-freeze", until)
+        self._guest.begin(until)
         while not self._may_read(until):
             if self._is_orphan() or time.monotonic() >= until:
                 raise Unavailable("the guest did not freeze its file systems in time")
-        _say({"frozen": self._channel.count(until)})
+        _say({"frozen": self._guest.frozen(until)})
 
     def _may_read(self, until: float) -> bool:
         left = max(0.0, until - time.monotonic())
-        ready, _, _ = select.select([self._channel.descriptor(), 0], [], [], left)
-        return self._channel.descriptor() in ready
+        ready, _, _ = select.select([self._guest.descriptor(), 0], [], [], left)
+        return self._guest.descriptor() in ready
 
     def _is_orphan(self) -> bool:
         """Tell whether the owner's pipe has ended; an order that came too early is none."""
@@ -105,35 +125,14 @@ class Watch:
 
     def _thaw(self, *, is_asked: bool) -> None:
         end = _in(_LINGERS_SECONDS)
-        thawed = self._thawed(end)
+        thawed = self._guest.thawed(end)
         while thawed is None and time.monotonic() < end:
             is_asked = False  # somebody else may have thawed it meanwhile
             time.sleep(_AGAIN_SECONDS)
-            thawed = self._thawed(end)
+            thawed = self._guest.thawed(end)
         if thawed is not None:
             self._mark.unlink(missing_ok=True)
             _say({"thawed": thawed if is_asked else 0})
-
-    def _thawed(self, end: float) -> int | None:
-        """Thaw, and return how many file systems that were; None if the guest did not say."""
-        is_new = self._channel.descriptor() < 0
-        if is_new:
-            try:
-                self._channel = Channel.connect(self._socket)
-            except Off:
-                return 0  # with the machine its file systems went
-        until = min(end, _in(_ANSWERS_SECONDS))
-        try:
-            if is_new:
-                self._channel.sync()
-            self._channel.ask("guest-fsfreeze-thaw", until)
-            while self._channel.waits_for_more:
-                with suppress(Unavailable):
-                    self._channel.answer(until)  # to a freeze that was too slow
-            return self._channel.count(until)
-        except Unavailable:
-            self._channel.close()
-            return None
 
 
 def _in(seconds: float) -> float:
@@ -145,18 +144,14 @@ def _say(message: dict[str, object]) -> None:
         os.write(1, json.dumps(message).encode() + b"\n")
 
 
-def main(words: list[str]) -> None:
-    """Watch over the guest at a socket; what goes wrong is said."""
+def watch(connect: Callable[..., Guest]) -> None:
+    """Watch over the guest that the process's words name; what goes wrong is said."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the pipe is the only way to end it early
-    socket, mark, limit = words
+    mark, limit, *words = sys.argv[1:]
     try:
-        Watch(Path(socket), Path(mark), float(limit)).run()
+        Watch(connect(*words), Path(mark), float(limit)).run()
     except BasculeError as error:
         _say({"error": str(error)})
     except OSError as error:
         _say({"error": f"{mark}: {error.strerror}"})
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

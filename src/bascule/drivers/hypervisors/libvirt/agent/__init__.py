@@ -1,0 +1,1 @@
+"""Guests of libvirt frozen by their agent, under a watch that thaws."""
