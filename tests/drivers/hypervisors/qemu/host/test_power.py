@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.qemu.host import command
-from bascule.drivers.hypervisors.qemu.host.images import FIRMWARES
 from bascule.drivers.hypervisors.qemu.host.process import holder
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.errors import Refused, Unavailable
@@ -234,7 +233,6 @@ def test_a_disk_has_its_name_as_its_serial_number_in_the_guest(site: QemuSite) -
     wait_until(lambda: "serial disk0" in host.console("web"), site.patience)
 
 
-@pytest.mark.skipif(not any(code.exists() for code, _ in FIRMWARES), reason="this host has no UEFI firmware")
 def test_a_machine_boots_by_uefi_and_has_variables_of_its_own(site: QemuSite) -> None:
     definition = defined(site)
     host = site.connect()
