@@ -6,10 +6,21 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str = "what never came") -> None:
-    """Return as soon as a condition holds, or raise TimeoutError that says what was waited for."""
-    deadline = time.monotonic() + seconds
+_PAUSE, _PAUSE_MAX = 0.005, 0.05
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0, what: str = "what never came") -> None:
+    """Return as soon as a condition holds, or raise TimeoutError that says what was waited for.
+
+    A look that began within the time counts, however long this process did not run meanwhile. The looks
+    take at most half of a core and come more rarely the longer it lasts: what is waited for needs the
+    processor more.
+    """
+    began = looked = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        if looked > began + seconds:
             raise TimeoutError(f"waited {seconds:g} s in vain for {what}")
-        time.sleep(0.005)  # the pause between two looks: there is no event to wait for in another process
+        now = time.monotonic()
+        # The pause between two looks: there is no event to wait for in another process.
+        time.sleep(min(max(_PAUSE, now - looked, (now - began) / 50), _PAUSE_MAX))
+        looked = time.monotonic()
