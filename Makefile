@@ -35,9 +35,10 @@ test: ## All tests but the soaks, with real servers and guests (under 20 minutes
 	$(SETUP)
 	$(PYTEST) -m "not long"
 
-test-long: ## The soaks and thousand-fold repeats
+test-long: ## The soaks and thousand-fold repeats, and each property with other examples
 	$(SETUP)
 	$(PYTEST) -m long --timeout=7200
+	$(PYTEST) -m "hypothesis and not lab" --examples=2000 --timeout=7200
 
 demo: ## A machine goes over to another site when its own is lost, and comes home with only what changed
 	$(SETUP) system python guest

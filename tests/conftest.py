@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis behaves, and what ``--brief`` leaves for ``make test``."""
+"""What all tests share: how hypothesis behaves, what ``--brief`` leaves out, what ``--examples`` adds."""
 
 from __future__ import annotations
 
@@ -34,10 +34,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help=f"run {BRIEF_CASES} cases of each parametrised test, {BRIEF_EXAMPLES} examples of each property",
     )
+    parser.addoption(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="try each property with N examples (or its share of N), each run with others",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("brief" if config.getoption("--brief") else "house")
+    if examples := config.getoption("--examples"):
+        house = settings.get_profile("house")
+        settings.register_profile("soak", house, max_examples=examples, derandomize=False, phases=list(Phase))
+        settings.load_profile("soak")
 
 
 @pytest.hookimpl(trylast=True)

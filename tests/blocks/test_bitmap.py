@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.extents import Extent, total
+from tests.properties import share
 
 GRAIN = 8
 TERABYTE = 1 << 40
@@ -76,7 +77,7 @@ class AgainstASet(RuleBasedStateMachine):
 
 
 TestAgainstASet = AgainstASet.TestCase
-TestAgainstASet.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+TestAgainstASet.settings = settings(max_examples=share(0.5), stateful_step_count=20)
 
 
 @given(st.lists(ranges), st.integers(0, 1000))

@@ -19,6 +19,7 @@ from bascule.data.instant.overlay import GuestSince, Overlay
 from bascule.model.errors import Damaged, Refused, Unavailable
 from tests.data.instant.points import PlainBase, content
 from tests.data.instant.storm import Disk, StormFile, StormFolder, Struck
+from tests.properties import share
 
 SECTOR = 4096
 SIZE = 9 * SECTOR + 700
@@ -113,7 +114,7 @@ def test_no_crash_tears_a_sector_or_loses_what_was_promised(
 ) -> None:
     monkeypatch.setattr(journal, "RECORDS_BYTES_MAX", records_max)
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=share(4))
     @given(st.lists(crashes, min_size=1, max_size=4))
     def storm(sessions: list[tuple[list[Step], int, bool, int]]) -> None:
         disk, oracle, boot = Disk(Random(0)), Oracle(), 0
@@ -176,7 +177,7 @@ def test_a_flush_that_found_no_room_frees_no_home() -> None:
         oracle.check_after_power_cut(everything(opened(disk, "boot-2")))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(0.6))
 @given(st.lists(steps, max_size=10))
 def test_what_was_written_is_known_and_nothing_else(plan: list[Step]) -> None:
     overlay, oracle = opened(Disk()), Oracle()
@@ -190,7 +191,7 @@ def test_what_was_written_is_known_and_nothing_else(plan: list[Step]) -> None:
     assert all(a.end < b.offset for a, b in pairwise(delta))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(0.6))
 @given(st.lists(steps, max_size=10), offsets, lengths)
 def test_extents_cover_a_range_and_never_call_data_a_hole(plan: list[Step], offset: int, length: int) -> None:
     overlay, oracle = opened(Disk()), Oracle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bascule.blocks.cut import BLOCK
@@ -14,6 +14,7 @@ from bascule.data.pipeline import copy, restore, resync
 from bascule.data.store import Tuning
 from bascule.model.errors import Unavailable
 from tests.data.pipeline.worlds import DISK, Image, Target, World, capture, noise
+from tests.properties import share
 
 BLOCKS = 80
 
@@ -66,7 +67,7 @@ def source_of(step: Step, disk: bytes, changed: list[Extent], known: bool) -> Im
     return Image(disk, extents, broken=broken)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=share(0.4))
 @given(STEPS)
 def test_every_point_holds_what_the_disk_held(steps: list[Step]) -> None:
     world, disk, unsent = World(), b"", list[Extent]()

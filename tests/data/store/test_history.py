@@ -16,6 +16,7 @@ from bascule.drivers.objects.memory import Crash
 from bascule.model.errors import Fenced, Missing, Unavailable
 from bascule.model.retention import Ladder
 from tests.data.store.scene import GROUP, Scene, disk_content
+from tests.properties import share
 
 DISKS = (DiskKey("web", "a"), DiskKey("db", "a"))
 BLOCKS = 24
@@ -157,4 +158,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=settings.default.max_examples // 4, stateful_step_count=25)
+TestHistory.settings = settings(max_examples=share(0.25), stateful_step_count=25)

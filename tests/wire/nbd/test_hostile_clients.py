@@ -21,6 +21,7 @@ from bascule.wire.nbd.protocol.options import pack_go, pack_meta
 from bascule.wire.nbd.server import Ended, Server
 from bascule.wire.nbd.session import Limits
 from lab.waiting import wait_until
+from tests.properties import share
 
 MIB = 1024 * 1024
 
@@ -108,7 +109,7 @@ def test_a_client_may_vanish_after_any_word(server: Server, length: int) -> None
 
 
 @given(st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=share(1.5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_dialogue_with_changed_bytes_leaves_the_server_whole(server: Server, data: st.DataObject) -> None:
     said = bytearray(DIALOGUE)
     for place in data.draw(st.lists(st.integers(0, len(said) - 1), min_size=1, max_size=4)):
@@ -118,7 +119,7 @@ def test_a_dialogue_with_changed_bytes_leaves_the_server_whole(server: Server, d
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\0\0\0\3", ENTER, ENTER_STRUCTURED]))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=share(1.5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rubbish_leaves_the_server_whole(server: Server, data: bytes, before: bytes) -> None:
     talk(server, before + data)
     assert works(server)

@@ -33,6 +33,7 @@ from bascule.data.store.format.sealing import RAW, Sealer
 from bascule.drivers.objects.memory import MemoryStore
 from bascule.model.errors import Damaged, Refused
 from bascule.ports.objects import ObjectInfo
+from tests.properties import share
 
 VAULT, KEY, SALT, OWNER = b"v" * 16, b"k" * 32, b"s" * 32, b"o" * 16
 NAME = "segments/g/s/00000000"
@@ -111,7 +112,7 @@ def test_arbitrary_bytes_are_damaged_and_nothing_worse(data: bytes) -> None:
 
 
 @given(frames, st.binary(max_size=60), st.data())
-@settings(max_examples=300)
+@settings(max_examples=share(3))
 def test_a_changed_byte_is_noticed_wherever_it_is(put: Frames, payload: bytes, data: st.DataObject) -> None:
     changed = bytearray(built(put, payload))
     changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
