@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-
 _PAUSE, _PAUSE_MAX = 0.005, 0.05
 
 

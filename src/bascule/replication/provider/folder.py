@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from bascule.model.health import Heartbeat
@@ -40,6 +40,7 @@ class ItemFolder:
         self.path = path
         self.room = path / "room"
         self.owner = path / "owner.json"
+        self._lock = path / "wish.lock"
         self._wish = path / "wish.json"
         self._facts = path / "facts.json"
         self._events = path / "events.jsonl"
@@ -92,14 +93,29 @@ class ItemFolder:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Be the only one who changes this group, in a folder that is there."""
+        """Be the only one who changes this group, in a folder that is there, however often it is removed."""
         while True:
             with told_of(self.path):
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(self.path / "wish.lock"):
-                if (self.path / "wish.lock").exists():  # else the folder was removed while we waited
+                stream = self._opened_lock()
+            if stream is None:
+                continue
+            with stream:
+                _take(stream, self._lock, wait=True)
+                if _is_at(self._lock, stream):  # else the folder was removed while we waited, and is another
                     yield
                     return
+
+    def _opened_lock(self) -> BinaryIO | None:
+        """Open the lock in a folder that is there; None if that is being removed at this moment."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._lock.open("wb")
+        except FileNotFoundError:
+            return None
+        except FileExistsError:  # also said of a folder that went between two looks at it
+            if os.path.lexists(self.path) and not self.path.is_dir():
+                raise
+            return None
 
     def note(self, event: Mapping[str, object]) -> None:
         """Append an event; the older half is let go of when there are too many."""
@@ -117,10 +133,22 @@ class ItemFolder:
                     yield json.loads(line)
 
     def remove(self) -> None:
-        """Remove all that is kept of the group here, unless somebody wants it again by now."""
+        """Remove all that is kept of the group here, unless somebody wants it again by now.
+
+        The lock goes last: who comes after that makes another one, and keeps the folder by it.
+        """
         with self._alone():
-            if self.stamp() is None:
-                shutil.rmtree(self.path, ignore_errors=True)
+            if self.stamp() is not None:
+                return
+            for entry in list(os.scandir(self.path)):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                elif entry.path != str(self._lock):
+                    with suppress(OSError):
+                        Path(entry).unlink()
+            with suppress(OSError):
+                self._lock.unlink()
+                self.path.rmdir()
 
 
 class ProviderFolder:
@@ -206,9 +234,20 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with told_of(path):
         stream = path.open("wb")
     with stream:
-        with told_of(path):
-            fcntl.fcntl(stream, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        _take(stream, path, wait=wait)
         yield
+
+
+def _take(stream: BinaryIO, path: Path, *, wait: bool) -> None:
+    with told_of(path):
+        fcntl.fcntl(stream, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _WHOLE_FILE)
+
+
+def _is_at(path: Path, stream: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except OSError:
+        return False
 
 
 def is_held(path: Path) -> bool:
