@@ -117,8 +117,12 @@ def test_a_raw_disk_that_looks_like_an_image_is_not_updated_unasked(tmp_path: Pa
     [
         ("{tmp}", r"neither a file nor a block device \(name a disk\)"),
         ("{tmp}/raw?format=floppy", "'floppy' is no format of disk images"),
-        ("{tmp}/raw?colour=red", r"asks for colour \(what can be asked for is bitmap, direct, format\)"),
+        (
+            "{tmp}/raw?colour=red",
+            r"asks for colour \(what can be asked for is bitmap, direct, format, layer\)",
+        ),
         ("{tmp}/raw?bitmap=b", "is a raw disk, which keeps no bitmaps"),
+        ("{tmp}/raw?layer=yes", "is no layer of another one"),
         ("{tmp}/raw?direct=maybe", "neither yes nor no"),
         ("{tmp}/disk.qcow2?direct=yes", "is an image, which QEMU reads and writes"),
         ("http://127.0.0.1/disk", r"is no disk that can be opened \(name a path, file:///path, nbd:"),

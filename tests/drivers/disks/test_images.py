@@ -226,6 +226,20 @@ def test_a_persistent_bitmap_makes_a_delta(tmp_path: Path) -> None:
         ImageSource(path, "qcow2", bitmap="nothing")
 
 
+def test_a_layer_is_what_was_written_to_it_zeroes_too_and_nothing_of_what_it_lies_on(tmp_path: Path) -> None:
+    below = image_of(b"\1" * MIB, "qcow2", tmp_path / "below.qcow2")
+    path = tmp_path / "layer.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", path)
+    command = ["qemu-io", "-f", "qcow2", "-c", "write -P 2 64k 64k", "-c", "write -z 192k 64k", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    below.unlink()
+    source = ImageSource(path, "qcow2", is_layer=True)
+    assert source.is_delta
+    assert list(source.extents()) == [Extent(65536, 65536), Extent(3 * 65536, 65536)]
+    assert read(source, 65536, 65536) == b"\2" * 65536
+    source.close()
+
+
 def test_what_is_no_image_of_the_format_is_refused_in_qemus_words(tmp_path: Path) -> None:
     path = tmp_path / "noise.vmdk"
     path.write_bytes(b"\xff" * MIB)

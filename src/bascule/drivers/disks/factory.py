@@ -4,10 +4,11 @@
     nbd://host[:port]/export   nbds://…   nbd+unix:///export?socket=/path
 
 A source may add ``bitmap=NAME`` to read only what that dirty bitmap marks (an NBD
-export of QEMU, or a qcow2); a raw disk ``direct=yes`` or ``direct=no`` to go around
-the page cache or through it; ``nbds`` takes ``tls-certificates=FOLDER`` with
-ca-cert.pem and, for a server that asks, client-cert.pem and client-key.pem. ``lender=NAME``
-means connections that only the export's owner, in this process, can make and end.
+export of QEMU, or a qcow2); an image ``layer=yes`` to read only what was written to
+it; a raw disk ``direct=yes`` or ``direct=no`` to go around the page cache or through
+it; ``nbds`` takes ``tls-certificates=FOLDER`` with ca-cert.pem and, for a server that
+asks, client-cert.pem and client-key.pem. ``lender=NAME`` means connections that only
+the export's owner, in this process, can make and end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .raw import Existing, RawSink, RawSource
 if TYPE_CHECKING:
     from bascule.wire.nbd.connecting import Access
 
-_PATH_OPTIONS: Final = frozenset({"format", "bitmap", "direct"})
+_PATH_OPTIONS: Final = frozenset({"format", "bitmap", "direct", "layer"})
 _NBD_OPTIONS: Final = frozenset({"bitmap", "lender", "socket", "tls-certificates"})
 
 
@@ -64,12 +65,14 @@ def open_source(text: str) -> DiskSource:
         from .images import ImageSource
 
         _no_direct(words)
-        return ImageSource(path, image_format, bitmap=bitmap)
-    if bitmap:
+        is_layer = _yes(words, "layer", otherwise=False)
+        return ImageSource(path, image_format, bitmap=bitmap, is_layer=is_layer)
+    if bitmap or "layer" in words.options:
         raise Refused(
-            f"{path} is a raw disk, which keeps no bitmaps", cure="leave ?bitmap= out to copy it whole"
+            f"{path} is a raw disk, which keeps no bitmaps and is no layer of another one",
+            cure="leave ?bitmap= and layer= out to copy it whole",
         )
-    return RawSource(path, direct=_yes(words, otherwise=False))
+    return RawSource(path, direct=_yes(words, "direct", otherwise=False))
 
 
 def open_sink(text: str, size: int, *, existing: Existing = "refuse") -> DiskSink:
@@ -90,7 +93,7 @@ def open_sink(text: str, size: int, *, existing: Existing = "refuse") -> DiskSin
 
         _no_direct(words)
         return ImageSink(path, image_format, size, existing=existing)
-    return RawSink(path, size, existing=existing, direct=_yes(words, otherwise=True))
+    return RawSink(path, size, existing=existing, direct=_yes(words, "direct", otherwise=True))
 
 
 def understand(text: str) -> Words:
@@ -137,11 +140,11 @@ def _format_to_write(path: Path, stated: str, existing: Existing) -> str:
     return format_for(path, stated)
 
 
-def _yes(words: Words, *, otherwise: bool) -> bool:
-    answer = words.options.get("direct", "yes" if otherwise else "no")
+def _yes(words: Words, what: str, *, otherwise: bool) -> bool:
+    answer = words.options.get(what, "yes" if otherwise else "no")
     if answer not in ("yes", "no"):
         raise Refused(
-            f"direct={answer} of {words.where} is neither yes nor no", cure="write direct=yes or direct=no"
+            f"{what}={answer} of {words.where} is neither yes nor no", cure=f"write {what}=yes or {what}=no"
         )
     return answer == "yes"
 

@@ -16,7 +16,7 @@ from .claims import claim_for_writing
 from .connections import Connections
 from .faults import translated
 from .formats import RAW
-from .nbd import ALLOCATION, BITMAPS, NbdSink, NbdSource
+from .nbd import ALLOCATION, BITMAPS, LAYERS, NbdSink, NbdSource
 from .qemu import QemuNbd, add_bitmap, commit_image, create_image, describe
 from .raw import Existing, RawSource, make_name_durable
 
@@ -24,13 +24,16 @@ _SECTOR: Final = 512
 
 
 class ImageSource:
-    """An image that nobody writes; with ``bitmap`` only what that persistent bitmap of a qcow2 marks."""
+    """An image that nobody writes; with ``bitmap`` only what that persistent bitmap of a qcow2 marks.
 
-    def __init__(self, path: Path, image_format: str, *, bitmap: str = "") -> None:
-        context = BITMAPS + bitmap if bitmap else ALLOCATION
-        options = ["--read-only", f"--format={image_format}"]
+    Of one that ``is_layer`` only what was written to it is offered, zeroes too, and nothing of what is below.
+    """
+
+    def __init__(self, path: Path, image_format: str, *, bitmap: str = "", is_layer: bool = False) -> None:
+        context = BITMAPS + bitmap if bitmap else LAYERS if is_layer else ALLOCATION
+        options = ["--read-only", "--allocation-depth" if is_layer else f"--format={image_format}"]
         options += [f"--bitmap={bitmap}"] if bitmap else []
-        self._server = QemuNbd(path, options, (context,))
+        self._server = QemuNbd(path, options, (context,), alone=image_format if is_layer else "")
         if context not in self._server.first.contexts:
             self._server.close()
             raise Missing(f"{path} has no dirty bitmap {bitmap!r}", cure="list them with qemu-img info")

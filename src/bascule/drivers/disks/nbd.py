@@ -25,8 +25,8 @@ from .faults import check_range
 PLAIN: Final = Access()
 ALLOCATION: Final = "base:allocation"
 BITMAPS: Final = "qemu:dirty-bitmap:"
+LAYERS: Final = "qemu:allocation-depth"
 _ZERO: Final = 2  # of base:allocation
-_DIRTY: Final = 1  # of qemu:dirty-bitmap
 _CAN_ZERO: Final = 1 << 6  # NBD_FLAG_SEND_WRITE_ZEROES
 # So much of a disk is asked about at once: at most a million extents of 4 KiB wait in memory.
 _STEP: Final = 4 << 30
@@ -109,7 +109,8 @@ class NbdSource:
             with self._connections.client() as client:
                 found = list(client.extents(self._context, start, min(_STEP, self.size_bytes - start)))
             for offset, length, flags in found:
-                if flags & _DIRTY if self.is_delta else not flags & _ZERO:
+                # Dirty is 1; the depth of what was never written to any layer is 0.
+                if flags if self.is_delta else not flags & _ZERO:
                     yield Extent(offset, length)
 
 

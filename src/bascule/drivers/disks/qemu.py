@@ -63,9 +63,14 @@ _NEW: Final = {
 
 
 class QemuNbd:
-    """One image, served by a qemu-nbd of its own on a private socket; it ends with us, or before."""
+    """One image, served by a qemu-nbd of its own on a private socket; it ends with us, or before.
 
-    def __init__(self, image: Path, options: Sequence[str], contexts: Sequence[str]) -> None:
+    ``alone`` is the format of an image that is opened without those it may lie on.
+    """
+
+    def __init__(
+        self, image: Path, options: Sequence[str], contexts: Sequence[str], *, alone: str = ""
+    ) -> None:
         self._image = image.absolute()
         self._contexts = tuple(contexts)
         with translated("make a folder for a socket"):
@@ -73,7 +78,8 @@ class QemuNbd:
         self._address = Address(path=str(self._home / "socket"))
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self.first = self._start(["--persistent", "--shared=0", *options, str(self._image)])
+            name = _alone(self._image, alone) if alone else str(self._image)
+            self.first = self._start(["--persistent", "--shared=0", *options, name])
         except BaseException:
             self.close()
             raise
@@ -139,6 +145,11 @@ class QemuNbd:
             if words.strip():
                 return complaint(self._image, words)
         return error
+
+
+def _alone(image: Path, image_format: str) -> str:
+    below = {"driver": "file", "filename": str(image)}
+    return "json:" + json.dumps({"driver": image_format, "backing": None, "file": below})
 
 
 def create_image(path: Path, image_format: str, size: int, on: tuple[str, str] | None = None) -> None:

@@ -25,6 +25,11 @@ class Disk:
     has_iothread: bool
     policy: str
 
+    @property
+    def is_recorded(self) -> bool:
+        """Can libvirt record what changes on it? In qcow2 images only."""
+        return self.format == "qcow2"
+
 
 def alias(part: str) -> str:
     """Return the alias that keeps the name of a disk or a network card in a domain."""
@@ -81,17 +86,6 @@ def _controllers_with_iothread(domain: ElementTree.Element) -> Iterator[str]:
 
 def refuse_unfit(name: str, disk: Disk) -> None:
     """Say why a disk cannot be frozen by libvirt, if it cannot, and what to do."""
-    if disk.format != "qcow2":
-        raise Refused(
-            f"{name}: disk {disk.id} is {disk.format}, and libvirt records changes in qcow2 images only",
-            cure=f"convert it: virsh blockcopy {name} {disk.target} --dest FILE --format qcow2 --pivot",
-        )
-    if disk.has_iothread:
-        raise Refused(
-            f"{name}: disk {disk.id} is served by an iothread, and QEMU ends when one who reads"
-            " such a disk's backup goes away",
-            cure="take iothread= from this disk or its controller, and start the machine again",
-        )
     if disk.is_shared:
         raise Refused(
             f"{name}: disk {disk.id} is shared, and what another machine writes to it is not recorded",

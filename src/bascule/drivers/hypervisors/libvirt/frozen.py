@@ -1,4 +1,4 @@
-"""All disks of a domain at one instant, served by QEMU over NBD at libvirt's command.
+"""All disks of a domain at one instant, served by QEMU over NBD at libvirt's command, or copied by it.
 
 Checkpoint and backup begin in one transaction of QEMU, without a pause, however many disks there are. A
 checkpoint records on, whatever comes after it, until it is deleted: so neither ``keep`` nor ``drop`` has to
@@ -6,23 +6,31 @@ merge anything. Both end the backup first, because libvirt deletes no checkpoint
 
 What a guest overwrites goes to a scratch file. Where that has no room left, QEMU stops the guest before
 its write; ending the backup lets it go on and write, and it never learns of it. The keeper sees to that while
-we read.
+we read. An instant that is copied is there to be read when the copy is whole, which ``disks`` waits for.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from bascule.model.errors import Missing, Refused
+from bascule.model.errors import Missing, Refused, Unavailable
 from bascule.ports.chance import Clock
 from bascule.ports.machines import FrozenDisk, Tracking
 
-from .backups import Slot, socket_in
+from .backups import Slot, is_pushed, scratch_in, socket_in
 from .connection import Domain, told
-from .states import end_backup
+from .states import end_backup, has_job
 
 _METADATA_ONLY = 2  # of virDomainCheckpointDeleteFlags
+_OF_THE_LAST = 1  # of virDomainGetJobStatsFlags: of the job that is over
+_COMPLETED = 3  # of virDomainJobType
+_LOOKS_SECONDS = 0.02
+_CLOSES_SECONDS = 30.0
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class FrozenDomain:
@@ -37,13 +45,42 @@ class FrozenDomain:
         self._folder = folder
         self._clock = clock
         self.captured_at = clock.now()
+        self._is_copied = is_pushed(slots)
+        self._is_whole = False
 
     @property
     def disks(self) -> tuple[FrozenDisk, ...]:
-        """See Frozen."""
-        return tuple(self._shown(slot) for slot in self._slots)
+        """See Frozen. Of an instant that is copied, return when it is; Unavailable if it cannot be."""
+        if not self._is_copied:
+            return tuple(self._served(slot) for slot in self._slots)
+        if not self._is_whole:
+            self._wait()
+        return tuple(self._copied(slot) for slot in self._slots)
 
-    def _shown(self, slot: Slot) -> FrozenDisk:
+    def _wait(self) -> None:
+        while has_job(self._domain):
+            self._clock.sleep(_LOOKS_SECONDS)
+        with told(self._domain.name()):
+            if self._domain.jobStats(_OF_THE_LAST).get("type") != _COMPLETED:
+                raise Unavailable(
+                    f"{self._domain.name()}: libvirt could not copy what its disks were at the instant",
+                    cure=f"see that there is room in {self._folder} for what changes between two points",
+                )
+        # The job is over a moment before QEMU closes what it wrote, and it locks that as long as it is open.
+        deadline = self._clock.monotonic() + _CLOSES_SECONDS
+        while any(_is_open(scratch_in(self._folder, slot)) for slot in self._slots):
+            if self._clock.monotonic() > deadline:
+                raise Unavailable(f"{self._domain.name()}: QEMU does not let go of the copy of its disks")
+            self._clock.sleep(_LOOKS_SECONDS)
+        self._is_whole = True
+
+    def _copied(self, slot: Slot) -> FrozenDisk:
+        words = f"{scratch_in(self._folder, slot)}?format=qcow2"
+        if slot.since:
+            words += "&layer=yes"
+        return FrozenDisk(slot.disk.id, slot.size_bytes, words, bool(slot.since))
+
+    def _served(self, slot: Slot) -> FrozenDisk:
         words = f"nbd+unix:///{slot.export}?socket={socket_in(self._folder)}"
         if slot.since:
             words += f"&bitmap={slot.export}"
@@ -52,17 +89,32 @@ class FrozenDomain:
     @property
     def tracking(self) -> Tracking:
         """See Frozen."""
-        return {slot.disk.id: self._checkpoint for slot in self._slots}
+        return {slot.disk.id: self._checkpoint for slot in self._slots if slot.disk.is_recorded}
 
     def keep(self) -> None:
         """See Frozen."""
-        end_backup(self._domain, self._clock)
+        self._end()
         delete(self._domain, {slot.since for slot in self._slots if slot.since})
 
     def drop(self) -> None:
         """See Frozen."""
-        end_backup(self._domain, self._clock)
+        self._end()
         delete(self._domain, [self._checkpoint])
+
+    def _end(self) -> None:
+        end_backup(self._domain, self._clock)
+        for slot in self._slots:
+            scratch_in(self._folder, slot).unlink(missing_ok=True)
+
+
+def _is_open(path: Path) -> bool:
+    """Tell whether QEMU has an image open."""
+    try:
+        with path.open("rb+") as stream:
+            found = fcntl.fcntl(stream, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}", cure="see who removes files there") from error
+    return bool(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK)
 
 
 def delete(domain: Domain, names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bascule.model.errors import BasculeError, Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
-from .backups import OURS, Slot, backup, checkpoint, sizes
+from .backups import OURS, Slot, backup, checkpoint, is_pushed, sizes
 from .connection import Domain, connect, told
 from .domains import Disk, disks_of, owner_of, refuse_unfit
 from .freezing import FreezingDomain, standing_in
@@ -29,6 +29,7 @@ from .states import end_backup, let_run, must_run
 _WITH_SIZES = 4 | 2  # of virDomainCheckpointXMLFlags: sizes, and nothing of the machine
 _ROOM_BYTES = 4 << 30
 _ROOM_PART = 10
+_IMAGE_PART, _IMAGE_BYTES = 4096, 1 << 20  # what a qcow2 says of itself
 
 
 class LibvirtMachine:
@@ -138,17 +139,30 @@ class LibvirtMachine:
             for place, disk in enumerate(disks)
         ]
         self._share()
-        self._look_for_room(sum(slot.size_bytes for slot in slots))
+        self._look_for_room(slots)
         return slots
 
-    def _look_for_room(self, size_bytes: int) -> None:
-        """See that there is room for what the guest overwrites: without it the guest stands still."""
+    def _look_for_room(self, slots: Sequence[Slot]) -> None:
+        """See that there is room for what the guest overwrites: without it the guest stands still.
+
+        An instant that is copied needs room for all of it, be the guest still or not.
+        """
         try:
             free = shutil.disk_usage(self._folder).free
         except OSError as error:
             raise self._unfit(error) from error
-        if free < min(size_bytes // _ROOM_PART, _ROOM_BYTES):
-            raise self._unfit(OSError(0, f"{free >> 20} MiB are free"))
+        need = min(sum(slot.size_bytes for slot in slots) // _ROOM_PART, _ROOM_BYTES)
+        if is_pushed(slots):
+            known = self._known()
+            need = sum(
+                _copied_bytes(slot, known.get(slot.since, {}), self._allocated(slot)) for slot in slots
+            )
+        if free < need:
+            raise self._unfit(OSError(0, f"{free >> 20} MiB are free, {need >> 20} MiB are needed"))
+
+    def _allocated(self, slot: Slot) -> int:
+        with told(self.name):
+            return min(self._domain.blockInfo(slot.disk.target)[1], slot.size_bytes)
 
     def _share(self) -> None:
         """Give the folder to the user that the machine's QEMU runs as, for that one serves from it."""
@@ -174,6 +188,11 @@ class LibvirtMachine:
         if self._keeper is not None:
             self._keeper.end()
         self._connection.close()
+
+
+def _copied_bytes(slot: Slot, recorded: Mapping[str, int], held: int) -> int:
+    """Return how much of a disk is copied, and what the image of the copy needs beside it."""
+    return recorded.get(slot.disk.target, held) + slot.size_bytes // _IMAGE_PART + _IMAGE_BYTES
 
 
 def _held(

@@ -53,6 +53,12 @@ def is_short_of_room(domain: Domain) -> bool:
         return list(domain.state()) == _STOPPED_BY_LACK_OF_ROOM
 
 
+def has_job(domain: Domain) -> bool:
+    """Tell whether libvirt has something under way with a domain, such as a backup."""
+    with told(domain.name()):
+        return bool(domain.jobStats().get("type", 0))
+
+
 def backup_of(domain: Domain) -> str:
     """Return libvirt's description of the backup that runs, empty if none does."""
     try:
@@ -82,10 +88,15 @@ def end_backup(domain: Domain, clock: Clock) -> None:
         raise Unavailable(
             f"{domain.name()}: somebody else makes a backup of this machine", cure="wait until that has ended"
         )
+    try:
+        with told(domain.name()):
+            domain.abortJob()
+    except Unavailable:
+        if has_job(domain):  # else it came to its end by itself
+            raise
     with told(domain.name()):
-        domain.abortJob()
         deadline = clock.monotonic() + _ENDS_SECONDS
-        while domain.jobStats().get("type", 0):
+        while has_job(domain):
             if clock.monotonic() > deadline:
                 raise Unavailable(f"{domain.name()}: libvirt does not end our backup", cure="try again later")
             clock.sleep(_LOOKS_SECONDS)
