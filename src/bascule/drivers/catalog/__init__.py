@@ -1,0 +1,1 @@
+"""Vaults in SQLite or PostgreSQL: ports.catalog through SQLAlchemy."""

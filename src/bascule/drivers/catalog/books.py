@@ -1,0 +1,149 @@
+"""The books of one transaction, each over a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from bascule.model.errors import Exists, Missing, Unavailable
+from bascule.model.vault.item import ProtectedItem
+from bascule.model.vault.job import Job, JobId
+from bascule.model.vault.vault import Vault
+
+from .documents import item_of, job_of, text_of
+from .tables import ITEMS, JOBS, VAULTS
+
+
+class SqlVaults:
+    """The vaults."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, vault: Vault) -> None:
+        """Write a new vault in."""
+        try:
+            self._connection.execute(sa.insert(VAULTS).values(name=vault.name))
+        except IntegrityError as error:
+            raise Exists(f"there is a vault called {vault.name}", cure="choose another name") from error
+
+    def list(self) -> tuple[Vault, ...]:
+        """Return all, by name."""
+        rows = self._connection.execute(sa.select(VAULTS.c.name).order_by(VAULTS.c.name))
+        return tuple(Vault(name) for name in rows.scalars())
+
+
+class SqlItems:
+    """The items."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, item: ProtectedItem) -> None:
+        """Write a new item in."""
+        known = sa.select(VAULTS.c.name).where(VAULTS.c.name == item.vault)
+        if self._connection.execute(known).first() is None:
+            raise Missing(f"there is no vault called {item.vault}")
+        columns = {"vault": item.vault, "id": item.id, "name": item.name, "version": item.version}
+        try:
+            self._connection.execute(sa.insert(ITEMS).values(columns | {"document": text_of(item)}))
+        except IntegrityError as error:
+            raise Exists(f"{item.vault} has an item {item.name} ({item.id}) already") from error
+
+    def get(self, vault: str, id: str) -> ProtectedItem:
+        """Return an item, or raise Missing."""
+        found = sa.select(ITEMS.c.document).where(ITEMS.c.vault == vault, ITEMS.c.id == id)
+        text = self._connection.execute(found).scalar()
+        if text is None:
+            raise Missing(f"{vault} has no item {id}")
+        return item_of(text)
+
+    def list(self, vault: str) -> tuple[ProtectedItem, ...]:
+        """Return a vault's items, by name."""
+        rows = sa.select(ITEMS.c.document).where(ITEMS.c.vault == vault).order_by(ITEMS.c.name)
+        return tuple(item_of(text) for text in self._connection.execute(rows).scalars())
+
+    def save(self, item: ProtectedItem) -> ProtectedItem:
+        """Replace an item of the version that it was read with."""
+        after = replace(item, version=item.version + 1)
+        done = self._connection.execute(
+            sa.update(ITEMS)
+            .where(ITEMS.c.vault == item.vault, ITEMS.c.id == item.id, ITEMS.c.version == item.version)
+            .values(version=after.version, document=text_of(after))
+        )
+        if done.rowcount != 1:
+            raise Unavailable(f"{item.name} was changed meanwhile", cure="look again", code="changed")
+        return after
+
+
+class SqlJobs:
+    """The jobs."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, job: Job) -> None:
+        """Write a new job in."""
+        columns = {"id": job.id, "vault": job.vault, "item": job.item, "created": job.created}
+        columns |= {"ended": job.ended, "version": job.version, "document": text_of(job)}
+        try:
+            self._connection.execute(sa.insert(JOBS).values(columns))
+        except IntegrityError as error:
+            raise _busy(job) from error
+
+    def get(self, vault: str, id: JobId) -> Job:
+        """Return a job, or raise Missing."""
+        found = sa.select(JOBS.c.document).where(JOBS.c.vault == vault, JOBS.c.id == id)
+        text = self._connection.execute(found).scalar()
+        if text is None:
+            raise Missing(f"{vault} has no job {id}")
+        return job_of(text)
+
+    def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
+        """Return a vault's jobs, the newest first."""
+        rows = sa.select(JOBS.c.document).where(JOBS.c.vault == vault)
+        newest = rows.order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
+        return tuple(job_of(text) for text in self._connection.execute(newest).scalars())
+
+    def save(self, job: Job) -> Job:
+        """Replace a job of the version that it was read with."""
+        after = replace(job, version=job.version + 1)
+        update = (
+            sa.update(JOBS)
+            .where(JOBS.c.id == job.id, JOBS.c.version == job.version)
+            .values(ended=after.ended, version=after.version, document=text_of(after))
+        )
+        try:
+            done = self._connection.execute(update)
+        except IntegrityError as error:
+            raise _busy(job) from error
+        if done.rowcount != 1:
+            raise Unavailable(f"job {job.id} was changed meanwhile", cure="look again", code="changed")
+        return after
+
+    def forget(self, ended_before: float) -> tuple[Job, ...]:
+        """Remove the jobs that ended before a moment, and return them."""
+        old = JOBS.c.ended < ended_before
+        rows = self._connection.execute(sa.select(JOBS.c.document).where(old)).scalars().all()
+        self._connection.execute(sa.delete(JOBS).where(old))
+        return tuple(job_of(text) for text in rows)
+
+
+class SqlBooks:
+    """What one transaction sees."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.vaults = SqlVaults(connection)
+        self.items = SqlItems(connection)
+        self.jobs = SqlJobs(connection)
+
+
+def _busy(job: Job) -> Exists:
+    return Exists(
+        f"item {job.item} has a job that has not ended",
+        cure="wait for it, or cancel it",
+        code="job-in-progress",
+    )

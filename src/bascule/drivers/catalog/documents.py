@@ -1,0 +1,45 @@
+"""Nouns as JSON and back. A field that is not there has its default, so an older document can be read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from bascule.model.errors import Damaged
+from bascule.model.vault.item import Command, ProtectedItem, Protection, Resync, Side, TestFailover
+from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
+
+
+def text_of(noun: ProtectedItem | Job) -> str:
+    """Return a noun as JSON."""
+    return json.dumps(asdict(noun), sort_keys=True)
+
+
+def item_of(text: str) -> ProtectedItem:
+    """Return the item that a document describes."""
+    kinds = {"protection": Protection, "side": Side, "test": TestFailover, "resync": Resync}
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        return ProtectedItem(**fields | {name: kind(fields[name]) for name, kind in kinds.items()})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
+
+
+def job_of(text: str) -> Job:
+    """Return the job that a document describes."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        fields |= {"command": Command(fields["command"]), "state": JobState(fields["state"])}
+        tasks = tuple(_task(task) for task in fields.pop("tasks"))
+        return Job(**fields | {"failure": _failure(fields["failure"]), "tasks": tasks})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"a job in the catalog cannot be read: {error!r}") from error
+
+
+def _task(fields: dict[str, Any]) -> Task:
+    return Task(**fields | {"state": TaskState(fields["state"]), "failure": _failure(fields["failure"])})
+
+
+def _failure(fields: dict[str, Any] | None) -> Failure | None:
+    return None if fields is None else Failure(**fields)

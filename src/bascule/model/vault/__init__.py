@@ -1,0 +1,1 @@
+"""What a vault holds, and the rules of it: where items stand, what may be asked of them, how jobs go."""

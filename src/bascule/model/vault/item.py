@@ -1,0 +1,196 @@
+"""A protected item of a vault: where it stands on each axis, and what may be asked of it.
+
+How far an operation got, and whether it failed, is said by its job and not here: a failed job leaves the
+item in the state in which the job is restarted, or the command is taken back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from .machine import Machine
+
+
+class Protection(StrEnum):
+    """Where an item stands."""
+
+    UNPROTECTED = "unprotected"
+    ENABLING = "being enabled"
+    SEEDING = "in initial replication"
+    PROTECTED = "protected"
+    FAILING_OVER = "failing over"
+    FAILED_OVER = "failed over"
+    CHANGING_POINT = "changing its point"
+    CANCELLING = "cancelling its failover"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    DISABLING = "being disabled"
+
+
+class Side(StrEnum):
+    """Which side's machine is the one that works."""
+
+    PRIMARY = "primary"
+    RECOVERY = "recovery"
+
+
+class TestFailover(StrEnum):
+    """Is a test under way?"""
+
+    __test__ = False  # not a test of ours, says this to pytest
+
+    NONE = "none"
+    STARTING = "starting"
+    RUNNING = "running"
+    CLEANING = "being cleaned up"
+
+
+class Resync(StrEnum):
+    """Is the replica being made equal again?"""
+
+    NONE = "none"
+    RUNNING = "running"
+
+
+class Command(StrEnum):
+    """What somebody may ask of an item. Each is a job."""
+
+    ENABLE = "enable"
+    FINALIZE = "finalize"
+    DISABLE = "disable"
+    TEST_FAIL_OVER = "test failover"
+    CLEAN_UP = "test clean-up"
+    FAIL_OVER = "failover"
+    CHANGE_POINT = "change of point"
+    COMMIT = "commit"
+    CANCEL = "cancelling of the failover"
+    RESYNC = "resynchronisation"
+
+
+class Fact(StrEnum):
+    """What became of it."""
+
+    RELATED = "related"
+    SEEDED = "seeded"
+    ABANDONED = "abandoned"
+    REMOVED = "removed"
+    STARTED = "started"
+    COMMITTED = "committed"
+    CANCELLED = "cancelled"
+    TEST_STARTED = "test started"
+    CLEANED = "cleaned up"
+    RESYNCED = "resynchronised"
+
+
+Word = Command | Fact
+P, S, T, R, C, F = Protection, Side, TestFailover, Resync, Command, Fact
+
+PROTECTION = Machine(
+    name="protection",
+    start=P.UNPROTECTED,
+    table={
+        (P.UNPROTECTED, C.ENABLE): P.ENABLING,
+        (P.ENABLING, F.RELATED): P.SEEDING,
+        (P.ENABLING, F.ABANDONED): P.UNPROTECTED,
+        (P.ENABLING, C.DISABLE): P.DISABLING,
+        (P.SEEDING, C.FINALIZE): P.SEEDING,
+        (P.SEEDING, F.SEEDED): P.PROTECTED,
+        (P.SEEDING, C.DISABLE): P.DISABLING,
+        (P.PROTECTED, C.TEST_FAIL_OVER): P.PROTECTED,
+        (P.PROTECTED, C.RESYNC): P.PROTECTED,
+        (P.PROTECTED, C.DISABLE): P.DISABLING,
+        (P.PROTECTED, C.FAIL_OVER): P.FAILING_OVER,
+        (P.FAILING_OVER, F.STARTED): P.FAILED_OVER,
+        (P.FAILING_OVER, F.ABANDONED): P.PROTECTED,
+        (P.FAILING_OVER, C.CANCEL): P.CANCELLING,
+        (P.FAILED_OVER, C.CANCEL): P.CANCELLING,
+        (P.FAILED_OVER, C.CHANGE_POINT): P.CHANGING_POINT,
+        (P.CHANGING_POINT, F.STARTED): P.FAILED_OVER,
+        (P.CHANGING_POINT, C.CANCEL): P.CANCELLING,
+        (P.CANCELLING, F.CANCELLED): P.PROTECTED,
+        (P.FAILED_OVER, C.COMMIT): P.COMMITTING,
+        (P.COMMITTING, F.COMMITTED): P.COMMITTED,
+        (P.COMMITTED, C.DISABLE): P.DISABLING,
+        (P.DISABLING, F.REMOVED): P.UNPROTECTED,
+    },
+)
+
+SIDE = Machine(
+    name="the active side",
+    start=S.PRIMARY,
+    table={
+        (S.PRIMARY, F.STARTED): S.RECOVERY,
+        (S.RECOVERY, F.STARTED): S.RECOVERY,
+        (S.PRIMARY, F.CANCELLED): S.PRIMARY,
+        (S.RECOVERY, F.CANCELLED): S.PRIMARY,
+        (S.PRIMARY, F.REMOVED): S.PRIMARY,
+        (S.RECOVERY, F.REMOVED): S.PRIMARY,
+    },
+)
+
+TEST = Machine(
+    name="the test failover",
+    start=T.NONE,
+    table={
+        (T.NONE, C.TEST_FAIL_OVER): T.STARTING,
+        (T.STARTING, F.TEST_STARTED): T.RUNNING,
+        (T.STARTING, C.CLEAN_UP): T.CLEANING,
+        (T.RUNNING, C.CLEAN_UP): T.CLEANING,
+        (T.STARTING, F.CLEANED): T.NONE,
+        (T.CLEANING, F.CLEANED): T.NONE,
+        # A test stands on a point, and commit and disable remove points. A disaster does not wait for it.
+        (T.NONE, C.COMMIT): T.NONE,
+        (T.NONE, C.DISABLE): T.NONE,
+    },
+)
+
+RESYNC = Machine(
+    name="the resynchronisation",
+    start=R.NONE,
+    table={(R.NONE, C.RESYNC): R.RUNNING, (R.RUNNING, F.RESYNCED): R.NONE},
+)
+
+MACHINES = (PROTECTION, SIDE, TEST, RESYNC)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedItem:
+    """A machine that a vault protects, or could. ``generation`` grows with each command that it accepts.
+
+    ``version`` grows with each change, and is how a writer finds out that somebody was quicker. ``point`` is
+    the recovery point that its machine was started from on the recovery side.
+    """
+
+    id: str
+    vault: str
+    name: str
+    protection: Protection = Protection.UNPROTECTED
+    side: Side = Side.PRIMARY
+    test: TestFailover = TestFailover.NONE
+    resync: Resync = Resync.NONE
+    point: str = ""
+    generation: int = 0
+    version: int = 0
+
+    def after(self, word: Word) -> ProtectedItem:
+        """Return what the item is after a command or a fact, or refuse it."""
+        return replace(
+            self,
+            protection=PROTECTION.after(self.protection, word),
+            side=SIDE.after(self.side, word),
+            test=TEST.after(self.test, word),
+            resync=RESYNC.after(self.resync, word),
+            generation=self.generation + isinstance(word, Command),
+        )
+
+    def allowed(self) -> tuple[Command, ...]:
+        """Return the commands that the item would accept now."""
+        return tuple(
+            command
+            for command in Command
+            if PROTECTION.accepts(self.protection, command)
+            and SIDE.accepts(self.side, command)
+            and TEST.accepts(self.test, command)
+            and RESYNC.accepts(self.resync, command)
+        )
