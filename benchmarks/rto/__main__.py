@@ -25,6 +25,7 @@ from bascule.drivers.hypervisors.qemu.host.host import QemuHost
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.machines import DiskPlace, MachineDefinition
 from bascule.model.notes import MachineNote, to_text
+from benchmarks.installed import compiled
 from benchmarks.report import OURS, Figure, Report
 from lab import machines
 from lab.filesystems import tool
@@ -40,6 +41,7 @@ _PATIENCE_SECONDS = 300.0
 
 def main(names: list[str]) -> None:
     """Print a line for each size of disk, and one that compares the largest with the smallest."""
+    compiled()
     medians = {}
     for name in names or list(SIZES):
         report = Report(Figure(name, "s", bench="rto"))

@@ -6,7 +6,6 @@ takes as long as opening a recovery point does.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 from threading import Lock
@@ -19,15 +18,14 @@ _loading = Lock()
 
 def install(settings: Mapping[str, str]) -> None:
     """Set logs up for a process that a person started."""
-    level = logging.getLevelNamesMapping().get(settings.get("BASCULE_LOG", "").upper(), logging.WARNING)
     if _NAME not in sys.modules:
-        sys.modules[_NAME] = _Later(level)
+        sys.modules[_NAME] = _Later(settings.get("BASCULE_LOG", ""))
 
 
 class _Later(ModuleType):
     """Stands in for structlog until somebody has something to say."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: str) -> None:
         super().__init__(_NAME)
         self._level = level
 
@@ -60,7 +58,10 @@ class _Logger:
         return getattr(self._later.load().get_logger(*self._names), word)
 
 
-def _configure(structlog: Any, level: int) -> None:
+def _configure(structlog: Any, word: str) -> None:
+    import logging
+
+    level = logging.getLevelNamesMapping().get(word.upper(), logging.WARNING)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -10,21 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bascule.front.cli.tools import Existing
-from bascule.model.machines import MachineDefinition
-from bascule.ports.disks import DiskSink, DiskSource
-from bascule.ports.guests import Commands, GuestAgent
-from bascule.ports.hypervisors import Hypervisor
-from bascule.ports.images import Images
-from bascule.ports.machines import RunningMachine
-from bascule.ports.objects import ObjectStore
-from bascule.ports.serving import Serving
-
 from .chance import SystemClock, SystemIds
 
 if TYPE_CHECKING:
     from bascule.data.store import Vault
     from bascule.drivers.hypervisors.fake.park import FakePark
+    from bascule.front.cli.tools import Existing
+    from bascule.model.machines import MachineDefinition
+    from bascule.ports.disks import DiskSink, DiskSource
+    from bascule.ports.guests import Commands, GuestAgent
+    from bascule.ports.hypervisors import Hypervisor
+    from bascule.ports.images import Images
+    from bascule.ports.machines import RunningMachine
+    from bascule.ports.objects import ObjectStore
+    from bascule.ports.serving import Serving
 
 
 class SystemTools:
@@ -38,6 +36,8 @@ class SystemTools:
     @property
     def who(self) -> str:
         """Return user, host and process, as the store's logs will name this writer."""
+        import getpass
+
         try:
             user = getpass.getuser()
         except (KeyError, OSError):

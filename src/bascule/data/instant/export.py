@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bascule.wire.nbd.protocol.constants import BASE_ALLOCATION, STATE_HOLE, STATE_ZERO
 
 from .base import Base, Part
 from .courtesy import Traffic
-from .overlay import Overlay
+
+if TYPE_CHECKING:
+    from .overlay import Overlay
 
 WRITTEN = "qemu:dirty-bitmap:written"
 _DIRTY = 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -154,6 +153,9 @@ class Hydration:
         self._manners.courtesy.let_settle(self._pause)
         insist = self._manners.patience.insist
         self._total = insist(lambda: sum(e.length for e, data in self._reader.extents() if data))
+        # Loads logging and more, for which no machine should wait.
+        from concurrent.futures import ThreadPoolExecutor
+
         while (before := self._base.done_bytes) < self._total and not self.damaged:
             self._batches = self._reader.batches()
             with ThreadPoolExecutor(self._manners.workers, "hydrate") as crew:

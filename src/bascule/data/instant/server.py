@@ -18,10 +18,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from bascule.data.store import DiskKey, PointReader
+from bascule.data.store import DiskKey, DiskReader, PointReader
 from bascule.model.errors import BasculeError, Missing, Refused
 from bascule.ports.chance import Clock
 from bascule.wire.nbd.address import Address
@@ -33,14 +34,17 @@ from .base import Base
 from .courtesy import SETTLING_SECONDS, Courtesy, Traffic
 from .export import ReadOnlyExport, WritableExport
 from .holding import Open, Wanted, claim, disks_of, let_go, settle
-from .hydrate import Hydration, HydrationProgress, Manners, Pace
 from .local.folder import Folder, LocalFolder
-from .local_base import PROGRESS, LocalBase
-from .overlay import GuestSince, Overlay
 from .point.disk import PointDisk
 from .point.frames import CACHE_BYTES, CacheFigures, FrameCache
 from .point.patience import Patience
 from .state import Phase, Served, ServedDisk
+
+# Loaded when a disk is written to or hydrated: a machine waits for the start.
+if TYPE_CHECKING:
+    from .hydrate import Hydration, HydrationProgress, Pace
+    from .local_base import LocalBase
+    from .overlay import GuestSince, Overlay
 
 # A thread that waits for the interpreter gets it within this time; a guest would feel the usual 5 ms.
 _SWITCH_SECONDS = 0.0005
@@ -227,19 +231,30 @@ class PointServer:
         )
         opened = _Disk(disk, PointDisk(source, self._cache, self._patience, where) if source else None)
         base = self._subfolder(place, "base")
-        if base is not None and (self._terms.hydrate or (base / PROGRESS).exists()):
-            opened.local = LocalBase(self._local(base), opened.point, disk.size_bytes)
-            self._closing.callback(opened.local.close)
-            if source is not None and self._terms.hydrate:
-                manners = Manners(self._patience, self._courtesy, self._terms.pace)
-                opened.hydration = Hydration(source, opened.local, manners)
-                self._closing.callback(opened.hydration.stop)
+        if base is not None and (self._terms.hydrate or base.exists()):
+            self._open_base(opened, base, source)
         overlay = self._subfolder(place, "overlay")
         if overlay is not None and self._terms.writable:
+            from .overlay import GuestSince, Overlay
+
             guest = self._terms.guest or (GuestSince.LOCAL if self._terms.address.path else GuestSince.REMOTE)
             opened.overlay = Overlay.open(self._local(overlay), opened.base, guest=guest)
             self._closing.callback(opened.overlay.close)
         return opened
+
+    def _open_base(self, opened: _Disk, base: Path, source: DiskReader | None) -> None:
+        from .local_base import PROGRESS, LocalBase
+
+        if not self._terms.hydrate and not (base / PROGRESS).exists():
+            return
+        opened.local = LocalBase(self._local(base), opened.point, opened.disk.size_bytes)
+        self._closing.callback(opened.local.close)
+        if source is not None and self._terms.hydrate:
+            from .hydrate import Hydration, Manners
+
+            manners = Manners(self._patience, self._courtesy, self._terms.pace)
+            opened.hydration = Hydration(source, opened.local, manners)
+            self._closing.callback(opened.hydration.stop)
 
     def _local(self, path: Path) -> Folder:
         folder = self._folders(path)

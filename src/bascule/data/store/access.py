@@ -11,8 +11,10 @@ from bascule.ports.objects import ObjectStore
 
 from .format import names
 from .format.container import FrameRef, Kind, Opened, Source, open_container, open_frame
+from .format.entries import DiskEntry
+from .format.layers import Stack
 from .format.runs import Page
-from .format.sealing import MAP, Sealer
+from .format.sealing import MAP, Sealer, tag_of
 
 # Places of moved frames that are kept, in all tables together: about 15 MiB.
 _MOVED_FRAMES = 50_000
@@ -139,3 +141,10 @@ def kind_of(source: Source) -> Kind:
     if source.name.startswith(names.PARTS):
         return Kind.PART
     return Kind.ENTRY
+
+
+def load_stack(access: Access, machine: str, disk: DiskEntry) -> Stack:
+    """Read a disk's map as an entry names it; layers stay unread until they are asked for."""
+    if disk.inline is None:
+        return Stack(Page(), disk.layers)
+    return Stack(Page.unpack(access.frame(disk.inline, tag_of(machine, disk.id), 0)), disk.layers)

@@ -21,13 +21,13 @@ from .format import names
 from .format.container import SEGMENT_BYTES, Builder, FrameRef, Kind, Source, open_frame, open_packed
 from .format.entries import DiskEntry, Entry, MachineEntry, PartEntry
 from .format.layers import PageCache, Shape, Stack, visible
-from .format.runs import BLOCK, Page, Run, hole, overlay
+from .format.runs import BLOCK, Run, hole, overlay
 from .format.sealing import MAP, tag_of
 from .format.stacker import Stacker
-from .lane import DiskKey, Lane, Uploads
+from .lane import Lane, Uploads
 from .log import Head
 from .parts import Part
-from .points import MachineSpec, PointInfo
+from .points import DiskKey, MachineSpec, PointInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,10 +384,3 @@ def _follow(run: Run, moved: dict[FrameRef, FrameRef]) -> Run:
     if run.frame is None or run.frame not in moved:
         return run
     return run._replace(frame=moved[run.frame])
-
-
-def load_stack(access: Access, machine: str, disk: DiskEntry) -> Stack:
-    """Read a disk's map as an entry names it; layers stay unread until they are asked for."""
-    if disk.inline is None:
-        return Stack(Page(), disk.layers)
-    return Stack(Page.unpack(access.frame(disk.inline, tag_of(machine, disk.id), 0)), disk.layers)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from typing import Any, Protocol
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from bascule.model.errors import Damaged, Missing, Refused
 from bascule.ports.chance import Ids
@@ -128,6 +126,8 @@ class Passphrase:
         if not text:
             raise Refused("the passphrase is empty")
         # One spelling of accents, so that a passphrase typed on another keyboard is the same.
+        import unicodedata
+
         self._text = unicodedata.normalize("NFC", text).encode(errors="surrogateescape")
 
     def __repr__(self) -> str:
@@ -143,6 +143,8 @@ class Passphrase:
         if any(not 0 < cost[name] <= _SCRYPT_MAX[name] for name in cost):
             raise Damaged(f"{what} asks for scrypt work that no Bascule writes")
         try:
+            from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
             return Scrypt(salt=salt, length=KEY_BYTES, **cost).derive(self._text)
         except ValueError as error:
             raise Damaged(f"{what} asks for scrypt work that is none: {error}") from error

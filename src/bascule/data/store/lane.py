@@ -18,16 +18,10 @@ from bascule.ports.objects import ObjectStore
 from .format.container import SEGMENT_BYTES, Builder, FrameRef
 from .format.runs import BLOCK, Run, hole
 from .format.sealing import Sealer
+from .points import DiskKey
 
 LARGEST_FRAME = 1 << 20
 _HANDOVER = 8192
-
-
-class DiskKey(NamedTuple):
-    """A disk of a machine."""
-
-    machine: str
-    disk: str
 
 
 class DurableFrame(NamedTuple):

@@ -25,9 +25,9 @@ from .format import names
 from .format.container import Builder, FrameRef, Kind, Source
 from .format.runs import Page, Run
 from .format.sealing import MAP, tag_of
-from .lane import DiskKey, Lane, Uploads
+from .lane import Lane, Uploads
 from .log import ENTRY_BYTES, digest_of
-from .points import DiskSpec, MachineSpec
+from .points import DiskKey, DiskSpec, MachineSpec
 
 SALT_BYTES = 32
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .format.entries import Entry, decode, encode
 from .log import Codec
 
 POINTS: Codec[Entry] = Codec(encode, decode)
+
+
+class DiskKey(NamedTuple):
+    """A disk of a machine."""
+
+    machine: str
+    disk: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,15 @@ from itertools import groupby
 from bascule.blocks.extents import Extent, align, merge, split
 from bascule.model.errors import Damaged, Missing
 
-from .access import Access, kind_of
-from .cut import load_stack
+from .access import Access, kind_of, load_stack
 from .format.container import FrameRef, IndexedFrame, Source, open_frame
 from .format.entries import DiskEntry, Entry
 from .format.layers import UNREADABLE, PageCache, Pages, TolerantPages, visible
 from .format.opener import Opener, Sealed
 from .format.runs import BLOCK, Run, differing
 from .format.sealing import tag_of
-from .lane import DiskKey
 from .pins import Lease, NoLease
-from .points import PointInfo
+from .points import DiskKey, PointInfo
 
 _WINDOW_BLOCKS = 16384
 _BATCH_WINDOW = 65536 * BLOCK

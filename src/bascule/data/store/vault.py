@@ -13,25 +13,24 @@ from bascule.ports.objects import ObjectStore
 
 from . import keys, pins
 from .access import Access
-from .cut import Tuning
 from .format import names
 from .format.container import Builder, Kind, Source
 from .format.entries import Entry
 from .format.plain import format_text, read_format, read_plain
-from .format.sealing import Sealer
+from .format.sealing import SALT_BYTES, Sealer
 from .keys import KeyInfo, Unlocker, Wrapping
 from .log import Log, check_primitive
-from .parts import Gateway
 from .points import POINTS, PointInfo
 from .reader import PointReader
-from .upkeep.scan import entries
 from .upkeep.state import UpkeepEntry, current, readable
-from .writer import SALT_BYTES, Claim, GroupWriter
 
-# Upkeep is loaded when somebody asks for it: most commands never do, and start sooner.
+# Writers and upkeep are loaded when somebody asks for them: who only reads starts sooner.
 if TYPE_CHECKING:
+    from .cut import Tuning
+    from .parts import Gateway
     from .upkeep.session import Limits, Upkeep
     from .upkeep.verify import Finding, Progress
+    from .writer import Claim, GroupWriter
 
 _SMALL = 256 << 10
 
@@ -134,6 +133,8 @@ class Vault:
 
         A point whose entry is damaged is not among them; ``verify`` tells.
         """
+        from .upkeep.scan import entries
+
         log, state = self.log(group), readable(self.access)
         held = pins.held_until(self.objects, group)
         listed = {
@@ -292,6 +293,9 @@ class Vault:
         tuning: Tuning | None,
         claim: Claim | None = None,
     ) -> GroupWriter:
+        from .cut import Tuning
+        from .writer import GroupWriter
+
         self._check_primitive()
         session = GroupWriter(self.access, self.log(group), self.ids, self.clock, tuning or Tuning())
         try:
@@ -303,6 +307,8 @@ class Vault:
 
     def gateway(self, name: str) -> Gateway:
         """Start a gateway: it writes parts for groups whose log somebody else owns."""
+        from .parts import Gateway
+
         return Gateway(self.access, self.ids, name)
 
     def upkeep(self, *, writer: str, limits: Limits | None = None) -> Upkeep:

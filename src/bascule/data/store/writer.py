@@ -15,19 +15,17 @@ from dataclasses import replace
 from bascule.model.errors import Fenced, Refused
 from bascule.ports.chance import Clock, Ids
 
-from .access import Access
-from .cut import Cut, Tuning, load_stack
+from .access import Access, load_stack
+from .cut import Cut, Tuning
 from .format import names
 from .format.container import Builder, FrameRef, Kind, Source
 from .format.entries import Entry
 from .format.layers import Stack
-from .format.sealing import tag_of
-from .lane import DiskKey, DurableFrame, Uploads
+from .format.sealing import SALT_BYTES, tag_of
+from .lane import DurableFrame, Uploads
 from .log import ENTRY_BYTES, Beginning, Head, Log, begin
 from .parts import PartKey, waiting
-from .points import POINTS, DiskSpec, MachineSpec
-
-SALT_BYTES = 32
+from .points import POINTS, DiskKey, DiskSpec, MachineSpec
 
 Claim = Callable[[Entry | None, str], None]
 """Called with the entry that a fence is to follow, None for a new group, and the id of the session that

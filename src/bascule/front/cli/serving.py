@@ -22,10 +22,10 @@ from .stopping import on_stop, throttle_of, wait_for
 from .tools import Tools
 from .words.listening import address_of, tls_of
 from .words.naming import PointName
-from .words.quantities import bytes_text
 from .words.unlocking import KeyOptions, opened
 
 if TYPE_CHECKING:
+    from bascule.data.instant.overlay import GuestSince
     from bascule.data.instant.server import DiskStatus, PointServer, Status
     from bascule.data.store import PointReader, Vault
     from bascule.wire.nbd.session import ServerTls
@@ -98,18 +98,23 @@ def _server(
 ) -> PointServer:
     """Make the server; a folder that was served before knows its machine."""
     from bascule.data.instant.holding import Wanted
-    from bascule.data.instant.overlay import GuestSince
     from bascule.data.instant.server import PointServer, Terms
 
     point = PointName.parse(order.point)
     if order.folder is not None:
         order.folder.mkdir(parents=True, exist_ok=True)
     machine = order.machine or _machine_in(order.folder) or _only_machine(open_vault(), point)
-    guest = GuestSince.RESET if order.guest_was_reset else None
+    guest = _reset_guest() if order.guest_was_reset else None
     pace = throttle_of(tools.clock, order.limit)
     terms = Terms(address, tls, writable=order.writable, hydrate=order.hydrate, pace=pace, guest=guest)
     open_points = (lambda: _Unpinned(open_vault())) if order.no_pin else open_vault
     return PointServer(open_points, Wanted(*point, machine), terms, tools.clock, order.folder)
+
+
+def _reset_guest() -> GuestSince:
+    from bascule.data.instant.overlay import GuestSince
+
+    return GuestSince.RESET
 
 
 class _Unpinned:
@@ -219,6 +224,8 @@ def _tell_hydrated(screen: Screen, status: Status) -> None:
 
 
 def _announce(screen: Screen, status: Status) -> None:
+    from .words.quantities import bytes_text
+
     document = {
         "group": status.group,
         "number": status.number,

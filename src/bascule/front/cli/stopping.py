@@ -18,7 +18,6 @@ from bascule.model.errors import BasculeError, Cancelled
 from bascule.ports.chance import Clock
 
 from .printing.screen import Screen
-from .words.rates import schedule_from
 
 if TYPE_CHECKING:
     from bascule.data.pipeline.flow.conduct import Conduct
@@ -50,6 +49,8 @@ def throttle_of(clock: Clock, limit: str) -> Throttle | None:
     if not limit:
         return None
     from bascule.data.pipeline.flow.throttle import Throttle
+
+    from .words.rates import schedule_from
 
     return Throttle(clock, schedule_from(limit))
 

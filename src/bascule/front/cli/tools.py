@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from bascule.model.machines import MachineDefinition
-from bascule.ports.chance import Clock, Ids
-from bascule.ports.disks import DiskSink, DiskSource
-from bascule.ports.guests import Commands, GuestAgent
-from bascule.ports.hypervisors import Hypervisor
-from bascule.ports.images import Images
-from bascule.ports.machines import RunningMachine
-from bascule.ports.objects import ObjectStore
-from bascule.ports.serving import Serving
-
 if TYPE_CHECKING:
     from bascule.data.store import Vault
+    from bascule.model.machines import MachineDefinition
+    from bascule.ports.chance import Clock, Ids
+    from bascule.ports.disks import DiskSink, DiskSource
+    from bascule.ports.guests import Commands, GuestAgent
+    from bascule.ports.hypervisors import Hypervisor
+    from bascule.ports.images import Images
+    from bascule.ports.machines import RunningMachine
+    from bascule.ports.objects import ObjectStore
+    from bascule.ports.serving import Serving
 
 Existing = Literal["refuse", "replace", "update"]
 """What to do with a target that is there: refuse it, make it anew, or write into it as it is."""

@@ -7,9 +7,8 @@ waits with the reader's patience when the store is away.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooSlow
 from contextlib import suppress
 from typing import Protocol
 
@@ -136,19 +135,15 @@ class PointDisk:
 
     def _ask(self, offset: int) -> bool:
         """Have the allocation around ``offset`` looked up in the background."""
-        done: Future[None] = Future()
+        done = threading.Event()
 
         def look() -> None:
-            try:
+            with suppress(Unavailable, Damaged):
                 self._allocation.load(offset)
-            except (Unavailable, Damaged) as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+            done.set()
 
         self._cache.later(look)
-        with suppress(TooSlow, Unavailable, Damaged):
-            done.result(0 if self._patience.is_away else _STATUS_SECONDS)
+        done.wait(0 if self._patience.is_away else _STATUS_SECONDS)
         return self._allocation.knows(offset)
 
     def _miss(self, offset: int) -> Piece | None:

@@ -10,8 +10,8 @@ from bascule.data.store import keys
 from bascule.data.store.access import Access
 from bascule.data.store.format import names
 from bascule.data.store.format.plain import read_format
-from bascule.data.store.lane import DiskKey
 from bascule.data.store.parts import read_part
+from bascule.data.store.points import DiskKey
 from bascule.model.errors import Damaged, Missing, Refused
 
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 from bascule.blocks.bitmap import Bitmap
 from bascule.blocks.extents import Extent
-from bascule.data.store.access import Access
-from bascule.data.store.cut import load_stack
+from bascule.data.store.access import Access, load_stack
 from bascule.data.store.format.container import FrameRef
 from bascule.data.store.format.entries import DiskEntry, Entry
 from bascule.data.store.format.layers import UNREADABLE, LayerRef, PageCache, Pages, Stack, TolerantPages

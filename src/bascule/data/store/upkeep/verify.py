@@ -25,10 +25,9 @@ from bascule.data.store.format import names
 from bascule.data.store.format.container import FrameRef, IndexedFrame, Source, open_frame
 from bascule.data.store.format.entries import Entry
 from bascule.data.store.format.runs import Run
-from bascule.data.store.lane import DiskKey
 from bascule.data.store.log import Head, Log
 from bascule.data.store.pins import Hold
-from bascule.data.store.points import POINTS
+from bascule.data.store.points import POINTS, DiskKey
 from bascule.data.store.reader import DiskReader
 from bascule.model.errors import Damaged, Missing
 from bascule.ports.objects import ObjectInfo
