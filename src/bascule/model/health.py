@@ -118,6 +118,8 @@ def room_needed(facts: Facts) -> int:
 
 def _of_time(wish: Wish, facts: Facts, now: float) -> Iterator[Reason]:
     rpo, age = rpo_seconds(facts, now), point_age_seconds(facts, now)
+    if facts.state is State.ELSEWHERE:
+        return  # the provider there says how old its points are
     threshold = wish.policy.rpo_threshold_seconds
     if rpo is not None and rpo > threshold:
         yield Reason(

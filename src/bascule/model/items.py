@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from .errors import BasculeError, Damaged, Unavailable
+from .errors import BasculeError, Damaged, Refused, Unavailable
 from .policies import Policy
 
 _VERSION = 1
@@ -25,7 +25,8 @@ T = TypeVar("T")
 class Wish:
     """What is wanted of a replication group.
 
-    ``machines`` are the words by which the host's machines are found. ``resync`` counts how often somebody
+    ``machines`` are the words by which the host's machines are found. With a ``cluster`` the machine may run
+    on another host of it, whose provider has a wish for the same group. ``resync`` counts how often somebody
     asked for one now; ``take_over`` is the session that somebody let us take the group back from.
     """
 
@@ -40,6 +41,14 @@ class Wish:
     hand_over: bool = False
     take_over: str = ""
     exclude: tuple[str, ...] = ()
+    cluster: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cluster and len(self.machines) > 1:
+            raise Refused(
+                f"group {self.group} has several machines, and they could be on several hosts of a cluster",
+                cure="protect each of them as a group of its own, or leave the cluster out",
+            )
 
     def wants(self, machine: str, disk: str) -> bool:
         """Is a disk to be replicated? All are but those left out, as DISK or MACHINE/DISK (R-P-7)."""
@@ -63,6 +72,7 @@ class State(StrEnum):
     REPLICATING = "replicating"
     RESYNCING = "resynchronising"
     OFF = "machine is off"
+    ELSEWHERE = "on another host of its cluster"
     PAUSED = "paused"
     STOPPED = "stopped"
     FENCED = "fenced"

@@ -27,6 +27,8 @@ SWEEP_SECONDS = 6 * 3600.0
 # What has just begun leaves the first minutes to the machines.
 FIRST_SECONDS = 120.0
 
+_NOT_OURS = (State.FENCED, State.HANDED_OVER, State.WAITING, State.ELSEWHERE)
+
 log = structlog.get_logger(__name__)
 
 
@@ -77,7 +79,7 @@ class Caretaker:
         found: defaultdict[tuple[str, str], list[Wish]] = defaultdict(list)
         for item in self._folder.items():
             wish, state = item.wish(), item.facts().state
-            if wish is not None and state not in (State.FENCED, State.HANDED_OVER, State.WAITING):
+            if wish is not None and state not in _NOT_OURS:
                 found[wish.store, wish.key_file].append(wish)
         return found
 

@@ -26,7 +26,7 @@ from bascule.replication.replicator import Cycled, Names, Replicator, Rules, Wor
 from .folder import ItemFolder
 from .ledger import Ledger
 from .outcome import disk_changes, of_cycle
-from .owner import Foreign, Owner
+from .owner import Foreign, Owner, signed
 from .stillness import Stillness
 from .workshop import Workshop
 
@@ -37,6 +37,8 @@ _OFF_SECONDS = (5.0, 30.0)
 _QUICK_SECONDS = 5
 _QUICK_BYTES = 32 << 20
 _ROOM_LEAST = 8 << 20
+# Of a machine of a cluster that is found after one of these nobody can say that it was away meanwhile.
+_HERE = (State.SEEDING, State.REPLICATING, State.RESYNCING, State.FENCED)
 
 
 class ResyncDeferred(Refused):
@@ -62,6 +64,8 @@ class Item:
         self._due: float | None = None
         self._has_tried = False
         self._is_over = False
+        facts = self._ledger.facts
+        self._has_come = facts.newest is None or facts.state not in _HERE
 
     @property
     def heard(self) -> tuple[int, int] | None:
@@ -142,12 +146,24 @@ class Item:
         if wish.hand_over:
             return self._rest_as(State.HANDED_OVER)
         if facts.state is State.FENCED and facts.fenced_by != wish.take_over:
-            return REST_SECONDS
+            return self._rest_fenced(wish)
         if facts.trouble is not None and (left := self._until_retry(facts.trouble, wish)) > 0:
             return left
         if facts.mark is not None and not self._may_resync(wish):
             return self._rest_as(State.WAITING)
         return None
+
+    def _rest_fenced(self, wish: Wish) -> float:
+        """A machine that left for another host of its cluster is not here, and may come back."""
+        if wish.cluster:
+            for _, words, room in places(wish, self.folder):
+                try:
+                    self._shop.adopt(words, room).close()
+                except Off:
+                    return self._off(wish)
+                except Unavailable:
+                    break
+        return REST_SECONDS
 
     def _rest_as(self, state: State) -> float:
         if self._ledger.facts.state is not state:
@@ -225,6 +241,10 @@ class Item:
             replicator.rest()
         if self._owner is not None:
             self._owner.settle(replicator.session)
+            self._has_come = False
+            if self._owner.followed:
+                self._ledger.note("came-here", Level.HEALTHY, message=f"after {self._owner.followed}")
+                self._owner.followed = ""
         resynced = wish.resync if facts.mark is not None or done.compared else facts.resynced
         after = of_cycle(self._ledger.facts, done, replicator.session)
         if facts.disks:
@@ -245,10 +265,13 @@ class Item:
 
     def _open(self, wish: Wish) -> Replicator:
         """Fit out a replicator; it begins its session with its first cycle."""
-        owner = self._owner = Owner(self.folder.owner)
+        owner = self._owner = Owner(self.folder.owner, wish.cluster, has_come=self._has_come)
         vault = self._shop.open_vault(wish.store, wish.key_file)
         head = vault.log(wish.group).head()
-        if head is not None and head.entry.session != wish.take_over:
+        is_mates = head is not None and owner.is_mate(
+            head.entry
+        )  # of those only one with the machine may say
+        if head is not None and head.entry.session != wish.take_over and not is_mates:
             owner.check(head.entry)  # said at once, not when the machine is back that somebody took over
 
         def may_compare(_disks: object) -> None:
@@ -279,7 +302,8 @@ class Item:
             Member(name, partial(self._shop.adopt, words, room), partial(self._shop.definition, words))
             for name, words, room in places(wish, self.folder)
         ]
-        self._replicator = Replicator(world, members, Names(wish.group, self._shop.who))
+        names = Names(wish.group, signed(wish.cluster, self._shop.who))
+        self._replicator = Replicator(world, members, names)
         return self._replicator
 
     def _stilled(self, wish: Wish) -> Stillness | None:
@@ -316,9 +340,7 @@ class Item:
             self._ledger.put(state=State.WAITING, headway=None)
             return REST_SECONDS
         if isinstance(error, Off):
-            self._ledger.put(state=State.OFF, headway=None, trouble=None)
-            low, high = _OFF_SECONDS
-            return min(max(low, wish.policy.interval_seconds if wish else high), high)
+            return self._off(wish)
         if isinstance(error, Fenced):
             return self._fenced(error)
         trouble = self._ledger.failed(error, begun, generation).trouble
@@ -326,10 +348,27 @@ class Item:
             return REST_SECONDS
         return max(0.0, trouble.next_try_at - self._shop.clock.now())
 
+    def _off(self, wish: Wish | None) -> float:
+        """Wait for a machine that is off here, or that another host of its cluster has."""
+        self._has_come = True
+        state = State.ELSEWHERE if wish is not None and self._is_mates(wish) else State.OFF
+        self._ledger.put(state=state, headway=None, trouble=None)
+        low, high = _OFF_SECONDS
+        return min(max(low, wish.policy.interval_seconds if wish else high), high)
+
+    def _is_mates(self, wish: Wish) -> bool:
+        if not wish.cluster:
+            return False
+        with suppress(BasculeError):  # of a store that is away nothing is known
+            head = self._shop.open_vault(wish.store, wish.key_file).log(wish.group).head()
+            return head is not None and Owner(self.folder.owner, wish.cluster).is_mate(head.entry)
+        return self._ledger.facts.state is State.ELSEWHERE
+
     def _fenced(self, error: Fenced) -> float:
         """Stop for good, if it was somebody else: the next beginning would say so too, whoever begins it."""
         if not isinstance(error, Foreign):
             return 0.0  # the claim of the next session looks at who it was
+        self._has_come = False
         self._ledger.note("fenced", Level.CRITICAL, message=error.message)
         self._ledger.put(
             state=State.FENCED, fenced_by=error.session, fenced_by_writer=error.writer, headway=None

@@ -5,6 +5,10 @@ the new session's id; only then store its fence. The look and the fence are one 
 created as the entry after the one that was looked at: who was faster is looked at in turn. A process killed
 in between knows its session again, whether the fence was stored or not. An answer that never came leaves the
 id in the file, so a fence that arrives late is still known as ours.
+
+In a cluster a machine moves from host to host, and each host's provider signs its sessions with the
+cluster's name. Such a session may be followed without being told to, but only by the provider to which the
+machine *came*: one whose machine never left runs a second copy of it, and must not fence the first.
 """
 
 from __future__ import annotations
@@ -26,27 +30,44 @@ class Foreign(Fenced):
 
     code = "fenced"
 
-    def __init__(self, group: str, head: Entry) -> None:
+    def __init__(self, group: str, head: Entry, *, is_mate: bool = False) -> None:
+        twice = "; the machine seems to run on two hosts of its cluster" if is_mate else ""
+        look = "see on which host the machine is to run, and stop the other one; " if is_mate else ""
         super().__init__(
-            f"{head.writer} writes group {group} since entry {head.number} or before",
-            cure=f"if this side is to go on: `bascule resume {group} --take-over`",
+            f"{head.writer} writes group {group} since entry {head.number} or before{twice}",
+            cure=f"{look}if this side is to go on: `bascule resume {group} --take-over`",
         )
         self.session = head.session
         self.writer = head.writer
 
 
-class Owner:
-    """Sessions of a group's log that are ours, kept in a file. Use from one thread."""
+def signed(cluster: str, who: str) -> str:
+    """Return how a writer calls itself."""
+    return f"{_sign(cluster)}{who}" if cluster else who
 
-    def __init__(self, path: Path) -> None:
+
+def _sign(cluster: str) -> str:
+    return f"cluster {cluster}: "
+
+
+class Owner:
+    """Sessions of a group's log that are ours, kept in a file. Use from one thread.
+
+    ``has_come`` tells of a machine of a cluster that it was not here when it was last looked for.
+    """
+
+    def __init__(self, path: Path, cluster: str = "", *, has_come: bool = False) -> None:
         self._path = path
         self._sessions = _read(path)
+        self._cluster = cluster
+        self._has_come = has_come
+        self.followed = ""
 
     def claim(self, allowed: str = "") -> Claim:
         """Return what lets a session begin if the log is new, or ours, or of the session ``allowed``."""
 
         def look(head: Entry | None, session: str) -> None:
-            if head is not None and head.session != allowed:
+            if head is not None and head.session != allowed and not self._may_follow(head):
                 self.check(head)
             self._sessions = [*self._sessions, session][-_SESSIONS_MAX:]
             self._write()
@@ -56,7 +77,18 @@ class Owner:
     def check(self, head: Entry) -> None:
         """Raise Foreign unless an entry is of a session of ours."""
         if head.session not in self._sessions:
-            raise Foreign(head.group, head)
+            raise Foreign(head.group, head, is_mate=self.is_mate(head))
+
+    def is_mate(self, head: Entry) -> bool:
+        """Tell whether an entry is of the provider of another host of the cluster."""
+        is_signed = bool(self._cluster) and head.writer.startswith(_sign(self._cluster))
+        return is_signed and head.session not in self._sessions
+
+    def _may_follow(self, head: Entry) -> bool:
+        if not self._has_come or not self.is_mate(head):
+            return False
+        self.followed = head.writer
+        return True
 
     def settle(self, session: str) -> None:
         """Say that a session of ours published: no earlier one can own the log again."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bascule.model.errors import Unavailable
+from bascule.model.errors import Off, Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
@@ -25,6 +25,9 @@ from .freezing import FreezingQemu, standing_in
 from .frozen import FrozenQemu, Slot, take_back
 from .images import check_room, told_of
 from .monitor import Monitor, QemuRefused
+
+# A machine whose memory is on its way here, or was sent away: its disks are another QEMU's.
+_ELSEWHERE = ("inmigrate", "postmigrate", "finish-migrate")
 
 
 class QemuMachine:
@@ -43,7 +46,13 @@ class QemuMachine:
     @classmethod
     def adopt(cls, qmp: Path, folder: Path, clock: Clock, ids: Ids) -> QemuMachine:
         """Connect to a QEMU that somebody started."""
-        return cls(Monitor.connect(qmp), folder, clock, ids)
+        monitor = Monitor.connect(qmp)
+        try:
+            _must_be_here(monitor)
+            return cls(monitor, folder, clock, ids)
+        except BaseException:
+            monitor.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -84,6 +93,7 @@ class QemuMachine:
         return self._freezing
 
     def _made_ready(self, since: Tracking) -> FreezingQemu:
+        _must_be_here(self._monitor)
         token = self._ids.random(4).hex()
         disks = disks_of(self._monitor)
         check_room(self._folder, [disk.size_bytes for disk in disks])
@@ -113,6 +123,7 @@ class QemuMachine:
 
     def recorded(self, since: Tracking) -> dict[str, Recorded]:
         """See RunningMachine."""
+        _must_be_here(self._monitor)
         return {disk.id: _recorded(disk, since.get(disk.id, "")) for disk in disks_of(self._monitor)}
 
     def _resume(self) -> None:
@@ -165,6 +176,13 @@ class QemuMachine:
             with suppress(Unavailable, QemuRefused):  # it is gone, or runs
                 self._freezing.release()
         self._monitor.close()
+
+
+def _must_be_here(monitor: Monitor) -> None:
+    """Raise Off of a machine that runs, or will run, in another QEMU."""
+    status = monitor.execute("query-status")["status"]
+    if status in _ELSEWHERE:
+        raise Off(f"the machine is migrated: {status}", cure="it is found where it runs")
 
 
 def _recorded(disk: Disk, name: str) -> Recorded:

@@ -72,8 +72,9 @@ def _look_at_store(tools: Tools, item: ItemFolder, wish: Wish, found: Found, tak
             found.add(Finding("store", True, f"{wish.store} opens with {wish.key_file}"))
             if head is not None:
                 found.head = head.entry.session
-                if not take_over:
-                    Owner(item.owner).check(head.entry)
+                owner = Owner(item.owner, wish.cluster)
+                if not take_over and not owner.is_mate(head.entry):
+                    owner.check(head.entry)
             found.add(Finding("group", True, f"{wish.group} is free, or this provider's"))
     except Fenced as error:
         cure = "see that nobody needs it to go on, then say --take-over; or choose another --group"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from .checking import complaints, found_lines
 from .naming import FolderPath, GroupName, provider_of
 
 _DEFAULT = Policy()
+_CLUSTER = re.compile(r"[A-Za-z0-9.-]*")
 
 Machines = Annotated[
     list[str],
@@ -88,6 +90,15 @@ After = Annotated[
     str,
     typer.Option("--after", metavar="COMMAND", help="Run on this host after it, always.", show_default=False),
 ]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="NAME",
+        help="The machine may move between hosts: say this on each of them, with the same group.",
+        show_default=False,
+    ),
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good.")
 ]
@@ -109,6 +120,7 @@ def protect(
     agent: Agent = AUTO,
     before: Before = "",
     after: After = "",
+    cluster: Cluster = "",
     take_over: TakeOver = False,
     check: Annotated[bool, typer.Option(help="Look first whether all that is needed is there.")] = True,
     key_file: KeyFilePath = None,
@@ -123,10 +135,14 @@ def protect(
     seconds at most; the channel of an adopted QEMU lies beside its QMP socket: web.agent, web.qmp. Commands
     find BASCULE_GROUP and BASCULE_MACHINES. What fails makes a crash-consistent point, and an event.
 
+    With `--cluster` the machine may move to another host whose provider was told the same: whichever finds it
+    running goes on, by what its disks recorded or else by digests, and the one that it left stops.
+
     \b
     Examples:
       bascule protect /run/vm/web.qmp /srv/points --folder /srv/provider --every 5s
       bascule protect /run/vm/web.qmp s3://backup/points --keep 2h:all,24h:1h --resync-hours any
+      bascule protect /srv/host#db /srv/points --group db --cluster blue
       bascule protect /srv/host#db /srv/points --consistent-every 1h --before 'hold on' --after 'hold off'
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
@@ -142,7 +158,7 @@ def protect(
         after=_command(after),
     )
     wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
-    wanted = replace(wanted, exclude=tuple(exclude or ()))
+    wanted = replace(wanted, exclude=tuple(exclude or ()), cluster=_cluster(cluster))
     provider = provider_of(tools, folder)
     item = provider.item(name)
     if check:
@@ -213,6 +229,12 @@ def _machine(words: str) -> str:
     place, hash_sign, name = words.partition("#")
     is_path = not words.startswith(("fake:", "libvirt:", "libvirt+"))
     return f"{Path(place).absolute()}{hash_sign}{name}" if is_path else words
+
+
+def _cluster(name: str) -> str:
+    if not _CLUSTER.fullmatch(name):
+        raise Refused(f"{name!r} is no name for a cluster", cure="use letters, digits, dots and dashes")
+    return name
 
 
 def _agent(words: str, machines: list[str]) -> str:
