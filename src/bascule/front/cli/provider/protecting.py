@@ -13,11 +13,11 @@ import typer
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, KeyFilePath, Store, tools_of
-from bascule.front.cli.words.quantities import seconds_from
+from bascule.front.cli.words.quantities import seconds_from, seconds_text
 from bascule.model.errors import Refused
 from bascule.model.items import Wish, name_of
 from bascule.model.policies import AUTO, OFF, Policy
-from bascule.replication.provider.folder import ItemFolder
+from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
 from .checking import complaints, found_lines
 from .naming import FolderPath, GroupName, provider_of
@@ -159,16 +159,7 @@ def protect(
     )
     wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
     wanted = replace(wanted, exclude=tuple(exclude or ()), cluster=_cluster(cluster))
-    provider = provider_of(tools, folder)
-    item = provider.item(name)
-    if check:
-        wanted = _checked(tools, screen, item, wanted, take_over=take_over)
-    written = item.change(lambda before: _merged(before, wanted))
-    assert written is not None
-    is_running = provider.heartbeat().is_running
-    hint = "" if is_running else f" No provider runs there: `bascule provider run {provider.path}`."
-    document = {"group": name, "generation": written.generation, "is_running": is_running}
-    screen.show(document, [f"Group {name} is to be replicated into {written.store} every {every}.{hint}"])
+    _put_down(screen, provider_of(tools, folder), wanted, tools if check else None, take_over=take_over)
 
 
 def unprotect(
@@ -202,6 +193,23 @@ def _group_name(group: str, machines: list[str]) -> str:
             cure="name it with --group, and give sockets of one group different names",
         )
     return group or name_of(machines[0])
+
+
+def _put_down(
+    screen: Screen, provider: ProviderFolder, wanted: Wish, checked: Tools | None, *, take_over: bool
+) -> None:
+    """Write a wish down, and say whether somebody is there to obey it."""
+    item = provider.item(wanted.group)
+    if checked is not None:
+        wanted = _checked(checked, screen, item, wanted, take_over=take_over)
+    written = item.change(lambda before: _merged(before, wanted))
+    assert written is not None
+    is_running = provider.heartbeat().is_running
+    hint = "" if is_running else f" No provider runs there: `bascule provider run {provider.path}`."
+    document = {"group": wanted.group, "generation": written.generation, "is_running": is_running}
+    every = seconds_text(wanted.policy.interval_seconds)
+    words = f"Group {wanted.group} is to be replicated into {written.store} every {every}.{hint}"
+    screen.show(document, [words])
 
 
 def _checked(tools: Tools, screen: Screen, item: ItemFolder, wanted: Wish, *, take_over: bool) -> Wish:
