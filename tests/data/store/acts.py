@@ -7,11 +7,12 @@ from functools import cache, partial
 from typing import Protocol, TypeVar
 
 from bascule.data.store import BLOCK, DiskKey
-from bascule.drivers.objects.memory import SetClock
 from tests.data.store.scene import GROUP, Scene
 
 Act = Callable[[Scene], None]
 T = TypeVar("T")
+# Few, for each of hundreds of cases reads them a hundred times; enough for several layers and pages.
+BLOCKS = 24
 
 
 class Attempt(Protocol):
@@ -63,22 +64,17 @@ ACTS: dict[str, Act] = {
 
 def prepared() -> Scene:
     """A history with layers, inline points, erased blocks and enough dead frames to be worth moving."""
-    made = _made()
-    store = made.objects.survivor()
-    store.clock = SetClock()
-    now = {disk: bytearray(content) for disk, content in made.now.items()}
-    scene = Scene(store, disks=dict(made.disks), now=now, points=dict(made.points))
-    scene.reopen()
-    return scene
+    return _made().copied()
 
 
 @cache
 def _made() -> Scene:
-    scene = Scene(disks={DiskKey("web", "a"): 40 * BLOCK + 100}).init()
+    scene = Scene(disks={DiskKey("web", "a"): BLOCKS * BLOCK + 100}).init()
     with scene.writer() as writer:
-        scene.point(writer, {i: i + 1000 for i in range(40)})
+        scene.point(writer, {i: i + 1000 for i in range(BLOCKS)})
         for i in range(1, 13):
-            scene.point(writer, {i % 40: i, i * 5 % 40: i + 100, i * 7 % 40: 0 if i % 4 == 0 else i + 50})
+            erased_or_not = 0 if i % 4 == 0 else i + 50
+            scene.point(writer, {i % BLOCKS: i, i * 5 % BLOCKS: i + 100, i * 7 % BLOCKS: erased_or_not})
     return scene
 
 

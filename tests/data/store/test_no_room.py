@@ -15,7 +15,7 @@ from bascule.data.store import BLOCK, Cut, PointInfo, Vault
 from bascule.drivers.objects.local import LocalStore
 from bascule.drivers.objects.memory import Verb
 from bascule.model.errors import Fenced, Refused, Unavailable
-from tests.data.store.acts import Attempt, goes_on, prepared, thins, writes
+from tests.data.store.acts import BLOCKS, Attempt, goes_on, prepared, thins, writes
 from tests.data.store.scene import GROUP, KEY, Scene, block_of, seeds
 
 ACTS: dict[str, Callable[[Scene, Attempt], None]] = {"writer": writes, "upkeep": thins}
@@ -283,7 +283,7 @@ def test_uploads_that_fail_again_and_again_take_no_buffer_away() -> None:
             for act in ("create", "read"):
                 scene.objects.fail(act, prefix="segments/")
                 with pytest.raises(Unavailable):
-                    scene.point(writer, {i: i + 5 for i in range(40)})
+                    scene.point(writer, {i: i + 5 for i in range(BLOCKS)})
                 scene.objects.heal()
-        scene.point(writer, {i: i + 5 for i in range(40)})
+        scene.point(writer, {i: i + 5 for i in range(BLOCKS)})
     goes_on(scene)

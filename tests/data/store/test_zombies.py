@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 import pytest
 
@@ -60,6 +61,11 @@ class Sleeper:
 
 
 def _old_world() -> Scene:
+    return _made().copied()
+
+
+@cache
+def _made() -> Scene:
     scene = Scene(disks={A: 20 * BLOCK}).init()
     with scene.writer() as writer:
         scene.point(writer, {i: i + 300 for i in range(20)})
