@@ -15,6 +15,7 @@ from bascule.model.errors import Refused, Unavailable
 from bascule.model.machines import Power
 from bascule.model.notes import from_text
 from bascule.recovery.fail_back import cancel, commit, complete, synchronise
+from bascule.recovery.fail_over import cancel as take_back
 from bascule.recovery.fail_over import commit as stay
 from bascule.recovery.fail_over import fail_over, release
 from bascule.recovery.generations import is_handed_over, lineage
@@ -37,19 +38,22 @@ class Journey(World):
     The first host went on after the newest point: what it wrote then, nobody saw.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, root: Path, shape: Shape = SAME, number: int = 0, *, stays: bool = True) -> None:
+        super().__init__(root)
         self.home = FakeHypervisor(self.clock, SystemIds(), ["lan"])
         self.home_images = FakeImages(self.home, self.fate)
         newest = self.numbers()[-1]
+        self.base = self.numbers()[number - 1]
         for key, content in self.truth[newest].items():
             self.home.make(f"/{key.machine}/{key.disk}", content)
         for name in MACHINES:
             self.home.define(self.definition(name))
         self.write(self.home.images["/db/data"].content, 14)
         self.before = self.held_at_home()
-        fail_over(self.site(), GROUP, SAME)
-        stay(self.site(), GROUP)
+        record = fail_over(self.site(), GROUP, shape, self.base)
+        self.away = {member.machine: member.definition.name for member in record.members}
+        if stays:
+            stay(self.site(), GROUP, keeps_points=True)
         self.work(3)
         self.cycle(self.host, AWAY)
         self.home.interrupt = lambda _verb, _moment: self.fate.step()
@@ -82,7 +86,10 @@ class Journey(World):
     def cycle(self, host: FakeHypervisor, group: str) -> Cycled:
         """Make a point of what the machines of a host hold."""
         around = Around(self.vault, self.clock, host.open, lambda: Conduct(Meter(self.clock)))
-        members = [Member(n, lambda n=n: host.adopt(n), lambda n=n: host.definition(n)) for n in MACHINES]
+        names = {n: self.away[n] if host is self.host else n for n in MACHINES}
+        members = [
+            Member(id_, lambda n=n: host.adopt(n), lambda n=n: host.definition(n)) for id_, n in names.items()
+        ]
         replicator = Replicator(around, members, Names(group, "replicator"))
         try:
             return replicator.cycle()
@@ -93,7 +100,8 @@ class Journey(World):
         """Hand the machines over, and return what they held then."""
         if host is None:
             held = self.running()
-            hand_over(self.site(), group, MACHINES, lambda: self.cycle(self.host, group), 1)
+            names = list(self.away.values())
+            hand_over(self.site(), group, names, lambda: self.cycle(self.host, group), 1)
         else:
             held = self.at_home()
             hand_over(self.home_site(), group, MACHINES, lambda: self.cycle(host, group), 1)
@@ -229,9 +237,96 @@ def test_the_other_side_is_cleared_after_the_return_and_not_before(journey: Jour
     with pytest.raises(Refused, match="belong to this side"):
         release(journey.site(), GROUP)
     journey.go_home()
+    with pytest.raises(Refused, match="is not committed"):
+        release(journey.site(), GROUP)
+    commit(journey.home_site(), AWAY)
     release(journey.site(), GROUP)
     assert journey.is_empty()
     assert set(journey.at_home()) == set(MACHINES)
+
+
+def test_a_commit_removes_the_points_of_the_side_that_was_left(journey: Journey) -> None:
+    """R-HV-3: what the next failback counts from stays, and so does what a failover of it needs."""
+    for _ in range(2):
+        journey.work(5)
+        journey.cycle(journey.host, AWAY)
+    journey.go_home()
+    before = [point.number for point in journey.vault.points(AWAY)]
+    assert len(before) > 3
+    commit(journey.home_site(), AWAY)
+    assert [point.number for point in journey.vault.points(AWAY)] == before[-1:]
+    assert len(journey.orphans()) == 1
+    release(journey.site(), GROUP)
+    journey.work(6, journey.home)
+    away = f"{GROUP}~3"
+    journey.cycle(journey.home, away)
+    held = journey.hand_over(journey.home, away)
+    fail_over(journey.site(), away, SAME)
+    assert journey.running() == held
+
+
+def test_machines_that_were_renamed_over_there_come_home_to_their_own_disks(tmp_path: Path) -> None:
+    """R-FO-4: all of a group, and to the names that they have here."""
+    journey = Journey(tmp_path, Shape({"db": "db-2", "web": "web-2"}))
+    assert set(journey.running()) == {"db-2", "web-2"}
+    _, first = synchronise(journey.home_site(), AWAY, SAME)
+    assert first.written_bytes + first.zeroed_bytes <= (2 * len(MACHINES) + 1) * BLOCK
+    held = journey.hand_over()
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == {name.removesuffix("-2"): disks for name, disks in held.items()}
+    commit(journey.home_site(), AWAY)
+    release(journey.site(), GROUP)
+    assert journey.is_empty()
+    done = journey.cycle(journey.home, f"{GROUP}~3")
+    assert done.compared == ()
+
+
+def test_home_from_an_older_point_is_that_point_and_what_was_written_since(tmp_path: Path) -> None:
+    """Both sides wrote, and the disks at home hold points behind the one that was booted."""
+    journey = Journey(tmp_path, number=1)
+    oldest = journey.truth[journey.base]
+    journey.work(9)
+    journey.write(journey.home.images["/web/root"].content, 12)
+    held = journey.go_home()
+    assert journey.at_home() == held
+    for key, content in oldest.items():
+        touched = {3, 9} if key.disk == "root" else {4, 10}
+        for block in set(range(SIZE // BLOCK)) - touched:
+            found = held[key.machine][key.disk][block * BLOCK : (block + 1) * BLOCK]
+            assert found == content[block * BLOCK : (block + 1) * BLOCK], f"{key} block {block}"
+
+
+@pytest.mark.parametrize("verb", ["failover", "failback"])
+def test_a_commit_that_dies_at_any_step_is_completed_by_asking_again(tmp_path: Path, verb: str) -> None:
+    """R-FO-3: until it is done nothing is half removed, and a locked point stays."""
+    step = 0
+    while True:
+        step += 1
+        journey = Journey(tmp_path / f"{step}", stays=False)
+        locked, *_ = journey.numbers()
+        journey.vault.lock(GROUP, locked, journey.clock.now() + 1000)
+        if verb == "failback":
+            stay(journey.site(), GROUP, keeps_points=True)
+            journey.go_home()
+        site, group = (journey.home_site(), AWAY) if verb == "failback" else (journey.site(), GROUP)
+        does = commit if verb == "failback" else stay
+        assert len(journey.numbers()) == 3
+        journey.dies_at(step)
+        try:
+            does(site, group)
+        except Died:
+            journey.lives()
+            does(site, group)
+        else:
+            break
+        assert journey.numbers() == [locked, journey.base], f"step {step}"
+        with journey.vault.peek(GROUP, journey.base) as point:
+            found = bytearray(SIZE)
+            point.disk(DiskKey("db", "root")).read_into(0, memoryview(found))
+            assert found == journey.truth[journey.base]["db", "root"], f"step {step}"
+        with pytest.raises(Refused, match="fail"):
+            cancel(site, group) if verb == "failback" else take_back(site, group)
+    assert step > 8
 
 
 def test_there_and_back_many_times(journey: Journey) -> None:

@@ -34,6 +34,7 @@ from .generations import (
 from .orphans import keep_orphan
 from .owning import own, publish, writer_of
 from .record import Kind, Member, Phase, Record, refuse_unless
+from .settling import settle
 from .site import Shape, Site, start
 
 _BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
@@ -53,8 +54,12 @@ def synchronise(site: Site, group: str, shape: Shape) -> tuple[Record, Renewed]:
 def _begun(site: Site, group: str, shape: Shape) -> Record:
     refuse_if_left(site.vault, group)
     record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING)
+    origins = _origins(site, group)
     with site.vault.peek(group) as point:
-        members = tuple(_planned(site, machine, shape) for machine in point.info.machines)
+        members = tuple(
+            _planned(site, machine, shape.of(origins.get(machine.id, machine)))
+            for machine in point.info.machines
+        )
     record = replace(record, members=members)
     _refuse_running(site, record)
     for member in members:
@@ -64,9 +69,20 @@ def _begun(site: Site, group: str, shape: Shape) -> Record:
     return site.records.save(replace(record, members=members))
 
 
-def _planned(site: Site, machine: MachineInfo, shape: Shape) -> Member:
+def _origins(site: Site, group: str) -> dict[str, MachineInfo]:
+    """Return what the machines were on the side that they left: over there they may be called otherwise."""
+    base = base_of(site.vault, group)
+    if base is None:
+        return {}
+    try:
+        with site.vault.peek(*base) as point:
+            return {machine.id: machine for machine in point.info.machines}
+    except Missing:
+        return {}  # retention took it: they are called here as they are there
+
+
+def _planned(site: Site, machine: MachineInfo, wanted: MachineDefinition) -> Member:
     """Say what a machine is to be here: what it was, with new images in place of the old."""
-    wanted = shape.of(machine)
     before = site.hypervisor.definition(wanted.name) if wanted.name in site.hypervisor.machines() else None
     if before is None:
         _refuse_unplugged(site, wanted)
@@ -207,12 +223,19 @@ def _note(record: Record, definition: MachineDefinition) -> MachineNote:
     return MachineNote(definition, {disk.id: _bitmap(record) for disk in _new(member)})
 
 
-def commit(site: Site, group: str) -> Record:
-    """Let a failback stay. The old disks stay below the new ones until these are melted into them."""
+def commit(site: Site, group: str, *, keeps_points: bool = False) -> Record:
+    """Let a failback stay: the other side may be cleared (``release``), and the other points are removed.
+
+    The old disks stay below the new ones until these are melted into them.
+    """
     with site.records.alone(group, Kind.FAILBACK):
         record = site.records.known(group, Kind.FAILBACK)
         refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", "complete it first")
-        return site.records.advance(record, Phase.COMMITTED)
+        if record.phase is Phase.RUNNING:
+            refuse_if_left(site.vault, record.log)
+            record = site.records.advance(record, Phase.COMMITTED)
+        settle(site, record, keeps_points=keeps_points)
+        return record
 
 
 def cancel(site: Site, group: str) -> None:

@@ -15,9 +15,10 @@ from bascule.model.errors import Refused
 from bascule.model.machines import MachineDefinition
 from bascule.model.notes import MachineNote
 
-from .generations import abandon, begun_by, lineage, refuse_if_left
+from .generations import abandon, begun_by, is_settled, lineage, refuse_if_left
 from .owning import own, publish, writer_of
 from .record import Kind, Phase, Record, refuse_unless
+from .settling import settle
 from .site import Shape, Site, members_at, serve, start, take_away
 
 _AHEAD = (Phase.FENCING, Phase.CHOSEN, Phase.STARTING)
@@ -88,12 +89,16 @@ def bring_up(site: Site, group: str) -> Record:
         return record
 
 
-def commit(site: Site, group: str) -> Record:
-    """Let a failover stay; it cannot be cancelled any more (R-FO-3)."""
+def commit(site: Site, group: str, *, keeps_points: bool = False) -> Record:
+    """Let a failover stay; it cannot be cancelled any more, and the other points are removed (R-FO-3)."""
     with site.records.alone(group, Kind.FAILOVER):
         record = site.records.known(group, Kind.FAILOVER)
         refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", "finish the failover first")
-        return site.records.advance(record, Phase.COMMITTED)
+        if record.phase is Phase.RUNNING:
+            refuse_if_left(site.vault, record.log)
+            record = site.records.advance(record, Phase.COMMITTED)
+        settle(site, record, keeps_points=keeps_points)
+        return record
 
 
 def cancel(site: Site, group: str) -> None:
@@ -136,6 +141,12 @@ def release(site: Site, group: str) -> None:
             newest = lineage(site.vault, group).newest
             if newest in (record.log, group):
                 raise Refused(f"the machines of {newest} belong to this side", cure="fail back first")
+            if not is_settled(site.vault, record.log):
+                raise Refused(
+                    f"that {newest} goes on in the place of {record.log} is not committed: cancelled,"
+                    " the machines here would be needed again",
+                    cure="`bascule replica commit` on the other side, then ask again",
+                )
             record = site.records.advance(record, Phase.CANCELLING)
         take_away(site, record)
         site.records.remove(record)

@@ -17,6 +17,7 @@ from bascule.model.errors import Missing, Refused
 from bascule.model.generations import family, following, number_of
 
 _ABANDONED, _HANDED, _RETURNED = "abandoned by ", "handed over by ", "given back by "
+_SETTLED = "left for good by "
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,21 @@ def is_handed_over(vault: Vault, log: str) -> bool:
             return False
         if entry.writer.startswith(_HANDED):
             return True
+    return False
+
+
+def settle(vault: Vault, log: str, who: str) -> None:
+    """Say in a log that its machines left for good: the change of sides was committed. Said once."""
+    if not is_settled(vault, log):
+        vault.begin(log, writer=f"{_SETTLED}{who}").close()
+
+
+def is_settled(vault: Vault, log: str) -> bool:
+    """Tell whether the machines of a log left it for good, and nobody took it back since."""
+    for number in vault.log(log).numbers():
+        entry = vault.log(log).read(number).entry
+        if entry.kind == "point" or entry.writer.startswith(_SETTLED):
+            return entry.kind != "point"
     return False
 
 

@@ -30,7 +30,7 @@ from bascule.data.store.lane import Uploads
 from bascule.data.store.log import ENTRY_BYTES, Beginning, Head, Log, begin
 from bascule.data.store.points import POINTS
 from bascule.model.errors import Damaged, Exists, Missing, Refused
-from bascule.model.retention import Ladder
+from bascule.model.retention import Aged, Ladder
 from bascule.ports.chance import Clock, Ids
 
 from .compaction import Compactor, CompactReport
@@ -126,13 +126,23 @@ class Upkeep:
         The newest point and locked points stay. Removed points are no longer
         listed; their space comes back with ``sweep`` and ``compact``.
         """
+        return self._thin(group, ladder.keep)
+
+    def keep_only(self, group: str, numbers: Iterable[int]) -> list[int]:
+        """Remove all points of a group but these, the newest and locked ones; return what was removed."""
+        wanted = set(numbers)
+        return self._thin(group, lambda points: wanted | {max(number for number, _ in points)})
+
+    def _thin(self, group: str, keep: Callable[[list[Aged]], set[int]]) -> list[int]:
         log = Log(self._access, names.check_group(group), POINTS)
         listed = {
             names.number_of(info.name): info for info in self._access.objects.list(names.log_prefix(group))
         }
         present = [listed[n] for n in sorted(listed) if not self.state.is_removed(group, n)]
         points = [entry.number for entry in entries(log, present) if entry.kind == "point"]
-        kept = ladder.keep((number, listed[number].modified) for number in points) | self._locked(group)
+        if not points:
+            return []
+        kept = keep([(number, listed[number].modified) for number in points]) | self._locked(group)
         leaving = [number for number in points if number not in kept]
         with self._log.noticing_take_over(self.state.number):
             return self._remove(group, {gap.first: gap for gap in each(self._gap(log), leaving)})
