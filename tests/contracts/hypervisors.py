@@ -52,6 +52,8 @@ class Site(ABC):
 
 VERBS: dict[str, Callable[[Hypervisor], object]] = {
     "definition": lambda host: host.definition("ghost"),
+    "mark": lambda host: host.mark("ghost", "x"),
+    "marked": lambda host: host.marked("ghost"),
     "power": lambda host: host.power("ghost"),
     "start": lambda host: host.start("ghost"),
     "shut_down": lambda host: host.shut_down("ghost", 1),
@@ -131,6 +133,18 @@ class HypervisorContract:
         assert site.is_there(definition.disks[0])
         host.define(definition)
         assert host.machines() == ("web",)
+
+    def test_a_mark_stays_with_its_machine_until_that_is_forgotten(self, site: Site) -> None:
+        definition = self.machine(site)
+        host = site.connect()
+        assert host.marked("web") == ""
+        for text in ("belongs to a", "belongs to b"):
+            host.mark("web", text)
+        host.define(replace(definition, hardware=replace(definition.hardware, memory_mib=256)))
+        assert site.connect().marked("web") == "belongs to b"
+        host.forget("web")
+        host.define(definition)
+        assert site.connect().marked("web") == ""
 
     def test_what_the_host_cannot_run_is_refused_and_changes_nothing(self, site: Site) -> None:
         good = self.machine(site)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from bascule.recovery.fail_over import fail_over
-from bascule.recovery.record import Kind, Phase
-from bascule.recovery.rehearsal import clean_up, rehearse
+from bascule.recovery.record import Phase
+from bascule.recovery.rehearsal import clean_up, rehearse, rehearsed
 from bascule.recovery.site import Shape
 from tests.recovery.worlds import GROUP, Died, World
 
@@ -38,8 +37,24 @@ def test_clean_up_removes_all_of_it_and_keeps_the_notes(world: World) -> None:
     assert cleaned.number == record.number == world.numbers()[0]
     assert clean_up(world.site(), GROUP, "", world.clock) is None
     assert world.is_empty()
-    (line,) = (world.site().records.folder(GROUP, Kind.TEST) / "tests.jsonl").read_text().splitlines()
-    assert json.loads(line) == {"at": world.clock.now(), "point": record.number, "notes": "it booted"}
+    (test,) = rehearsed(world.site(), GROUP)
+    assert (test.at, test.point, test.notes) == (world.clock.now(), record.number, "it booted")
+
+
+def test_a_test_counts_only_when_nothing_of_it_is_left(world: World) -> None:
+    rehearse(world.site(), GROUP, APART)
+    assert rehearsed(world.site(), GROUP) == []
+    world.dies_at(3)
+    with pytest.raises(Died):
+        clean_up(world.site(), GROUP, "first look", world.clock)
+    world.lives()
+    assert rehearsed(world.site(), GROUP) == []
+    clean_up(world.site(), GROUP, "", world.clock)
+    assert [test.notes for test in rehearsed(world.site(), GROUP)] == [""]
+    for turn in range(2):
+        rehearse(world.site(), GROUP, APART)
+        clean_up(world.site(), GROUP, f"again {turn}", world.clock)
+    assert [test.notes for test in rehearsed(world.site(), GROUP)] == ["", "again 0", "again 1"]
 
 
 def test_a_test_and_a_failover_do_not_meet(world: World) -> None:
@@ -71,3 +86,4 @@ def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path) -> Non
             assert world.running() == world.at(world.numbers()[-1], "-test"), f"step {step}"
         clean_up(world.site(), GROUP, "", world.clock)
         assert world.is_empty(), f"step {step}"
+        assert len(rehearsed(world.site(), GROUP)) == 1, f"step {step}: a test counts once"

@@ -36,6 +36,12 @@ class Hypervisor(Protocol):
     def forget(self, name: str) -> None:
         """Remove a machine's definition, and leave its disks. Refused while it runs."""
 
+    def mark(self, name: str, text: str) -> None:
+        """Keep a text beside a machine, until it is replaced, emptied or the machine is forgotten."""
+
+    def marked(self, name: str) -> str:
+        """Return the text that ``mark`` left beside a machine, empty if there is none."""
+
     def power(self, name: str) -> Power:
         """Tell whether a machine runs."""
 

@@ -111,20 +111,15 @@ class Records:
 
     def groups(self) -> list[str]:
         """Return the groups that have a record of any kind."""
-        if not self._root.exists():
-            return []
-        return sorted(p.name for p in self._root.iterdir() if any(self.find(p.name, kind) for kind in Kind))
+        return [name for name in self.names() if any(self.find(name, kind) for kind in Kind)]
+
+    def names(self) -> list[str]:
+        """Return the groups that anything is or was kept of, a record or what a test showed."""
+        return sorted(path.name for path in self._root.iterdir()) if self._root.exists() else []
 
     def save(self, record: Record) -> Record:
         """Write a record down, durable on return and never half."""
-        with closing(LocalFolder(self.folder(record.group, record.kind))) as folder:
-            file = folder.open(f"{_FILE}.new")
-            file.resize(0)
-            file.write(0, json.dumps(_fields(record), indent=1).encode())
-            file.sync()
-            file.close()
-            folder.replace(f"{_FILE}.new", _FILE)
-            folder.sync()
+        put(self.folder(record.group, record.kind), _FILE, json.dumps(_fields(record), indent=1))
         return record
 
     def advance(self, record: Record, phase: Phase, **changes: Any) -> Record:
@@ -146,6 +141,18 @@ class Records:
             folder.close()
             raise
         return closing(folder)
+
+
+def put(place: Path, name: str, text: str) -> None:
+    """Replace a file of a folder, durable on return and never half."""
+    with closing(LocalFolder(place)) as folder:
+        file = folder.open(f"{name}.new")
+        file.resize(0)
+        file.write(0, text.encode())
+        file.sync()
+        file.close()
+        folder.replace(f"{name}.new", name)
+        folder.sync()
 
 
 def refuse_unless(record: Record, phases: tuple[Phase, ...], verb: str, cure: str) -> None:

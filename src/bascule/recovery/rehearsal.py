@@ -6,12 +6,12 @@ Replication goes on; nothing is fenced and nothing is published. A test counts w
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from dataclasses import asdict, dataclass
 
-from bascule.data.instant.local.folder import LocalFolder
+from bascule.model.errors import Damaged
 from bascule.ports.chance import Clock
 
-from .record import Kind, Phase, Record, refuse_unless
+from .record import Kind, Phase, Record, put, refuse_unless
 from .site import Shape, Site, members_at, serve, start, take_away
 
 _NOTES = "tests.jsonl"
@@ -37,25 +37,49 @@ def rehearse(site: Site, group: str, shape: Shape, number: int | None = None) ->
 
 
 def clean_up(site: Site, group: str, notes: str, clock: Clock) -> Record | None:
-    """Remove all of a test and keep what was noted of it; nothing to do if there is none."""
+    """Remove all of a test and keep what was noted of it; nothing to do if there is none.
+
+    The test counts from the moment that nothing of it is left: then its line is written, and after that its
+    record goes. Notes that come with a second asking are kept in the place of the first ones.
+    """
     with site.records.alone(group, Kind.TEST):
         record = site.records.find(group, Kind.TEST)
         if record is None:
             return None
-        is_first = record.phase is not Phase.CANCELLING
         record = site.records.advance(record, Phase.CANCELLING)
         take_away(site, record)
-        if is_first or notes:
-            _note(site, record, notes, clock)
+        _note(site, Rehearsed(clock.now(), record.number, notes, record.token), group)
         site.records.remove(record)
         return record
 
 
-def _note(site: Site, record: Record, notes: str, clock: Clock) -> None:
-    line = {"at": clock.now(), "point": record.number, "notes": notes}
-    with closing(LocalFolder(site.records.folder(record.group, Kind.TEST))) as folder:
-        file = folder.open(_NOTES)
-        file.write(file.size(), (json.dumps(line) + "\n").encode())
-        file.sync()
-        file.close()
-        folder.sync()
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A test that counts: when nothing of it was left, of which point it was, and what it showed."""
+
+    at: float
+    point: int
+    notes: str
+    token: str
+
+
+def rehearsed(site: Site, group: str) -> list[Rehearsed]:
+    """Return the tests of a group on this host that were cleaned up, oldest first."""
+    path = site.records.folder(group, Kind.TEST) / _NOTES
+    try:
+        lines = path.read_text().splitlines()
+        return [Rehearsed(**json.loads(line)) for line in lines]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"{path} cannot be read: {error!r}", cure="set it aside, and keep it") from error
+
+
+def _note(site: Site, test: Rehearsed, group: str) -> None:
+    """Write a line for a test, once, however often its clean-up was interrupted."""
+    known = rehearsed(site, group)
+    before = [one for one in known if one.token == test.token]
+    if before and not test.notes:
+        return
+    lines = [json.dumps(asdict(one)) for one in (*(one for one in known if one not in before), test)]
+    put(site.records.folder(group, Kind.TEST), _NOTES, "".join(f"{line}\n" for line in lines))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.store import MachineInfo, PointInfo, Vault
+from bascule.model.belonging import Belonging, written
 from bascule.model.errors import Refused
 from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, check
 from bascule.model.notes import from_text
@@ -31,6 +32,8 @@ class Site:
     ids: Ids
     who: str
     say: Say
+    belonging: Belonging | None = None
+    """Where the store is and what opens it, as machines here are told that they belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ def start(site: Site, record: Record) -> None:
     """See that every machine of a record is defined and was started."""
     for member in record.members:
         site.hypervisor.define(member.definition)
+        if site.belonging and record.log:
+            belonging = replace(site.belonging, group=record.log)
+            site.hypervisor.mark(member.definition.name, written(belonging))
         site.say(f"starting {member.definition.name}")
         site.hypervisor.start(member.definition.name)
 

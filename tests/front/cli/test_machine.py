@@ -10,11 +10,16 @@ import pytest
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.apps.command_line import run
 from bascule.apps.tools import SystemTools
+from bascule.data.store import DiskSpec, KeyFile, MachineSpec, Vault
 from bascule.drivers.hypervisors.fake.host import FakeHypervisor
+from bascule.drivers.objects.memory import MemoryStore, SetClock
 from bascule.front.cli.machine.define import disk_from
-from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, Hardware, MachineDefinition
+from bascule.front.cli.words.belonging import belonging_of
+from bascule.model import belonging
+from bascule.model.errors import Refused, Unavailable
+from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Power
 from bascule.ports.hypervisors import Hypervisor
+from bascule.recovery.generations import hand_over, is_handed_over
 from tests.front.cli.conftest import Done
 
 
@@ -32,7 +37,7 @@ class Site:
     """Commands on a fake host with one image."""
 
     def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self.tools = FakeTools()
+        self.tools: FakeTools = FakeTools()
         self.place = self.tools.host.new_disk("web", "disk0").words
         self.tools.host.make("/vm/web.qcow2", bytes(4096))
         self.capture = capture
@@ -138,3 +143,83 @@ def test_a_machine_that_cannot_be_read_does_not_hide_the_others(desk, tmp_path: 
     assert [machine["name"] for machine in listed["machines"]] == ["good"]
     assert [problem["name"] for problem in listed["problems"]] == ["bad"]
     assert "bad: a machine's definition cannot be read" in desk.ok("machine", "list", "--host", tmp_path).out
+
+
+class Replicated(FakeTools):
+    """A fake host whose machine belongs to a group of a store in memory, which may be away."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.settings = {"BASCULE_HOST": "fake", "BASCULE_KEY_FILE": str(folder / "key")}
+        KeyFile.create(folder / "key", SystemIds())
+        self.objects = MemoryStore(SetClock())
+        self.vault = Vault.init(
+            self.objects, KeyFile.read(folder / "key"), ids=SystemIds(), clock=SystemClock()
+        )
+        self.is_away = False
+
+    def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> MemoryStore:
+        if self.is_away:
+            raise Unavailable("the store does not answer", cure="look at the line")
+        return self.objects
+
+    def go_over(self, before: str, after: str) -> None:
+        """Let another side begin the next generation."""
+        self.vault.branch((before, self.publish(before)), after, writer="the other side").close()
+
+    def publish(self, group: str) -> int:
+        with self.vault.begin(group, writer="replicator") as writer:
+            spec = MachineSpec("web", "web", (DiskSpec("disk0", 4096),))
+            return writer.cut([spec]).publish().number
+
+
+@pytest.fixture
+def replicated(machine: Site, tmp_path: Path) -> Replicated:
+    """Tools of a host with a machine that belongs to group ``shop``, and is off."""
+    machine.tools = tools = Replicated(tmp_path)
+    tools.host.make("/vm/web.qcow2", bytes(4096))
+    machine.define()
+    place = belonging_of(tools, "mem://", None, None, "shop")
+    tools.host.mark("web", belonging.written(place))
+    return tools
+
+
+def test_a_machine_starts_where_its_group_is_at_home(machine: Site, replicated: Replicated) -> None:
+    machine("start", "web")
+    machine("kill", "web")
+    replicated.publish("shop")
+    machine("start", "web")
+
+
+def test_a_machine_that_went_over_is_not_started_by_hand(machine: Site, replicated: Replicated) -> None:
+    """R-FO-7."""
+    replicated.go_over("shop", "shop~2")
+    refused = machine("start", "web", code=2)
+    assert "is to shop~2 now" in refused.err
+    assert "fail-back mem:// shop" in refused.err
+    assert replicated.host.power("web") is Power.OFF
+    forced = machine("start", "web", "--force")
+    assert "warning: web went over" in forced.err
+    assert replicated.host.power("web") is Power.RUNNING
+    machine("start", "web")  # one that runs is left alone
+
+
+def test_a_machine_that_was_handed_over_is_taken_back_only_when_asked_to(
+    machine: Site, replicated: Replicated
+) -> None:
+    replicated.publish("shop")
+    hand_over(replicated.vault, "shop", "admin")
+    assert "was handed over" in machine("start", "web", code=2).err
+    assert is_handed_over(replicated.vault, "shop")
+    machine("start", "web", "--force")
+    assert not is_handed_over(replicated.vault, "shop"), "the other side must not believe that it has all"
+
+
+def test_a_machine_whose_store_is_away_stays_down(machine: Site, replicated: Replicated) -> None:
+    """Never two that we started."""
+    replicated.publish("shop")
+    replicated.is_away = True
+    assert "the store does not answer" in machine("start", "web", code=3).err
+    assert replicated.host.power("web") is Power.OFF
+    assert "started nevertheless" in machine("start", "web", "--force").err
+    assert replicated.host.power("web") is Power.RUNNING

@@ -60,6 +60,7 @@ class FakeHypervisor:
         self._networks = tuple(sorted(networks))
         self._definitions: dict[str, MachineDefinition] = {}
         self._consoles: dict[str, str] = {}
+        self._marks: dict[str, str] = {}
 
     def make(self, words: str, content: bytes) -> FakeDisk:
         """Put an image at a place."""
@@ -116,6 +117,19 @@ class FakeHypervisor:
             raise Refused(f"{name} runs", cure="stop it first")
         self._definitions.pop(name, None)
         self._consoles.pop(name, None)
+        self._marks.pop(name, None)
+
+    @_verb
+    def mark(self, name: str, text: str) -> None:
+        """See Hypervisor."""
+        self._known(name)
+        self._marks[name] = text
+
+    @_verb
+    def marked(self, name: str) -> str:
+        """See Hypervisor."""
+        self._known(name)
+        return self._marks.get(name, "")
 
     @_verb
     def power(self, name: str) -> Power:

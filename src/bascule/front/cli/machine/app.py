@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.words.options import Host, Json, MachineName, host_of
+from bascule.front.cli.tools import Tools
+from bascule.front.cli.words.belonging import must_be_here, take_back
+from bascule.front.cli.words.options import Host, Json, MachineName, host_of, tools_of
 from bascule.front.cli.words.quantities import seconds_from
-from bascule.model.errors import Damaged, Refused, Unavailable
-from bascule.model.machines import DiskPlace
+from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
+from bascule.model.machines import DiskPlace, Power
 from bascule.ports.hypervisors import Hypervisor
 
 from .define import define
@@ -77,18 +80,47 @@ app.command()(define)
 
 
 @app.command()
-def start(context: typer.Context, name: MachineName, host: Host = "", is_json: Json = False) -> None:
+def start(
+    context: typer.Context,
+    name: MachineName,
+    host: Host = "",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Start it though its group went to another side, or cannot be asked. Two may run then.",
+        ),
+    ] = False,
+    is_json: Json = False,
+) -> None:
     """Start a machine, and return when it runs. One that runs already is left alone.
 
-    A machine that stands still because a disk did not answer goes on.
+    A machine that stands still because a disk did not answer goes on. One that is replicated, or was taken
+    over, starts only where the store says that it is at home: it is asked first, and stays down if its
+    group went over to another side, was handed over, or if the store does not answer.
 
     \b
-    Example:
+    Examples:
       bascule machine start web --host /srv/vm
+      bascule machine start web --host /srv/vm --force
     """
-    opened = host_of(context, host)
+    opened, tools = host_of(context, host), tools_of(context)
+    if opened.power(name) is not Power.RUNNING:
+        _ask_first(tools, opened, name, Screen(is_json=is_json) if force else None)
     opened.start(name)
     _show_power(opened, name, is_json=is_json)
+
+
+def _ask_first(tools: Tools, host: Hypervisor, name: str, forced: Screen | None) -> None:
+    """Let a machine start only where it belongs; ``forced`` is told why it should not."""
+    try:
+        must_be_here(tools, host, name)
+    except BasculeError as error:
+        if forced is None:
+            raise
+        forced.note(f"warning: {error.message}; started nevertheless")
+        with suppress(BasculeError):
+            take_back(tools, host, name)
 
 
 @app.command()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +14,15 @@ import typer
 
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.tools import Tools
+from bascule.front.cli.words.belonging import must_be_here
 from bascule.front.cli.words.options import Json, KeyFilePath, Store, tools_of
 from bascule.front.cli.words.quantities import seconds_from, seconds_text
-from bascule.model.errors import Refused
+from bascule.model import belonging
+from bascule.model.belonging import Belonging
+from bascule.model.errors import BasculeError, Missing, Refused, Unavailable
 from bascule.model.items import Wish, name_of
 from bascule.model.policies import AUTO, OFF, Policy
+from bascule.ports.hypervisors import Hypervisor
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
 from .checking import complaints, found_lines
@@ -160,6 +166,25 @@ def protect(
     wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
     wanted = replace(wanted, exclude=tuple(exclude or ()), cluster=_cluster(cluster))
     _put_down(screen, provider_of(tools, folder), wanted, tools if check else None, take_over=take_over)
+    _tell_hosts(tools, wanted)
+
+
+def _tell_hosts(tools: Tools, wish: Wish) -> None:
+    """Write beside the machines which group they belong to: who starts one by hand is told."""
+    text = belonging.written(Belonging(wish.store, wish.group, wish.key_file))
+    for host, name in _of_hosts(tools, wish):
+        host.mark(name, text)
+
+
+def _of_hosts(tools: Tools, wish: Wish) -> Iterator[tuple[Hypervisor, str]]:
+    """Yield the machines of a group that are a host's: it is told what they belong to."""
+    for words in wish.machines:
+        place, is_named, name = words.partition("#")
+        if is_named:
+            with suppress(Unavailable, Missing):
+                host = tools.open_hypervisor(place)
+                if name in host.machines():
+                    yield host, name
 
 
 def unprotect(
@@ -176,6 +201,11 @@ def unprotect(
     item = provider.existing(group)
     before = item.wish()
     item.change(lambda _: None)
+    if before is not None:
+        for host, name in _of_hosts(tools, before):
+            with suppress(BasculeError):  # one that went over to another side stays marked
+                must_be_here(tools, host, name)
+                host.mark(name, "")
     if not provider.heartbeat().is_running and before is not None:
         from bascule.replication.provider.item import release
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
-from .returning import fail_back, hand_over, release
+from .returning import cleared, fail_back, hand_over, release
+from .standing import status_lines, taken_over, tests_that_count
 from .words import (
     Cpus,
     Folder,
@@ -120,6 +121,23 @@ def commit(
     *,
     store: Store,
     group: Group,
+    keep_points: Annotated[
+        bool, typer.Option("--keep-points", help="Leave the other points to the retention of the group.")
+    ] = False,
+    recovered_host: Annotated[
+        str,
+        typer.Option(
+            "--recovered-host",
+            metavar="FOLDER",
+            help="After a failback: the host where the machines ran meanwhile, to be cleared. [none]",
+        ),
+    ] = "",
+    recovered_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--recovered-folder", metavar="FOLDER", help="And the --folder of it.", show_default=False
+        ),
+    ] = None,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -128,9 +146,16 @@ def commit(
 ) -> None:
     """Let a failover or a failback stay. It cannot be cancelled any more; the way back is a failback.
 
+    The other points of the side that was left are removed, which nobody goes back to; locked ones stay, and
+    its newest. After a failback the recovered machines and their disks are removed too, if their host can be
+    reached from here (--recovered-host), or else by `bascule replica release` over there. Asking again goes
+    on where a commit was interrupted.
+
     \b
-    Example:
+    Examples:
       bascule replica commit /srv/points web --host /srv/vm
+      bascule replica commit /srv/points web --keep-points
+      bascule replica commit /srv/points web --recovered-host /mnt/two/vm --recovered-folder /mnt/two/replicas
     """
     from bascule.recovery import fail_back, fail_over
     from bascule.recovery.pedigree import decided
@@ -139,7 +164,10 @@ def commit(
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
         log, kind = decided(site, group)
-        record = (fail_back if kind is Kind.FAILBACK else fail_over).commit(site, log)
+        verb = fail_back if kind is Kind.FAILBACK else fail_over
+        record = verb.commit(site, log, keeps_points=keep_points)
+    if kind is Kind.FAILBACK and recovered_host:
+        cleared(context, where._replace(host=recovered_host, folder=recovered_folder), group, screen)
     machines = " ".join(f"HOST#{member.definition.name}" for member in record.members)
     then = f"`bascule protect {machines} STORE --group {record.log} --take-over`"
     show(screen, record, f"{group} is here to stay. To replicate it from here: {then}.")
@@ -286,29 +314,19 @@ def status(
     passphrase_file: PassphrasePath = None,
     is_json: Json = False,
 ) -> None:
-    """Show what was taken over to this host, and whether it runs.
+    """Show what was taken over to this host, whether it runs, and which tests of failover count.
+
+    A test counts when its clean-up was done too.
 
     \b
     Example:
       bascule replica status /srv/points --host /srv/vm
     """
-    from bascule.recovery.record import Kind
-
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
-    rows: list[tuple[str, ...]] = []
     with site_of(context, where, screen) as site:
-        known = set(site.hypervisor.machines())
-        for group in site.records.groups():
-            for kind in Kind:
-                if (record := site.records.find(group, kind)) is None:
-                    continue
-                for member in record.members:
-                    name = member.definition.name
-                    power = site.hypervisor.power(name).value if name in known else "not defined"
-                    rows.append((f"{group}/{record.number}", kind.value, record.phase.value, name, power))
-    fields = ("point", "kind", "phase", "machine", "power")
-    documents = [dict(zip(fields, row, strict=True)) for row in rows]
-    screen.show({"machines": documents}, table(fields, rows) if rows else ["Nothing was taken over here."])
+        machines, tests = taken_over(site), tests_that_count(site)
+    document = {"machines": [dict(row) for row in machines], "tests": [dict(test) for test in tests]}
+    screen.show(document, status_lines(machines, tests))
 
 
 app.command("hand-over")(hand_over)

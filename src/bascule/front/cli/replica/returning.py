@@ -201,19 +201,25 @@ def release(
 ) -> None:
     """Remove recovered machines and their disks from this host, after they went home.
 
-    Refused while they belong here.
+    Refused while they belong here, and until the failback is committed over there.
 
     \b
     Example:
       bascule replica release /srv/points web --host /srv/vm
     """
+    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
+    logs = cleared(context, where, group, screen)
+    screen.show({"group": group, "released": logs}, [f"Nothing of {group} is left here."])
+
+
+def cleared(context: typer.Context, where: Where, group: str, screen: Screen) -> list[str]:
+    """Remove the recovered machines of a group from a host; return the generations that they were of."""
     from bascule.recovery.fail_over import release as released
     from bascule.recovery.pedigree import recorded
     from bascule.recovery.record import Kind
 
-    screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
         logs = recorded(site, group, Kind.FAILOVER)
         for log in logs:
             released(site, log)
-    screen.show({"group": group, "released": logs}, [f"Nothing of {group} is left here."])
+    return logs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.words.belonging import belonging_of
 from bascule.front.cli.words.options import host_of, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
 from bascule.model.errors import Refused
@@ -92,6 +93,7 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
     words = [where.store]
     for option, path in (("--key-file", where.key_file), ("--passphrase-file", where.passphrase_file)):
         words += [option, str(path.absolute())] if path else []
+    belonging = belonging_of(tools, where.store, where.key_file, where.passphrase_file)
     with opened(tools, where.store, KeyOptions(where.key_file, where.passphrase_file)) as (vault, _):
         serving = tools.point_servers(words, lambda: vault)
         records = Records(root.absolute())
@@ -105,6 +107,7 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
             tools.ids,
             tools.who,
             screen.note,
+            belonging,
         )
 
 

@@ -4,6 +4,7 @@ libvirt keeps the definitions, replaces them whole, and serves many connections 
 its own, so that a daemon that was restarted is noticed by nobody. What lies in the folder:
 
     NAME/disks/DISK-<16 hexadecimal digits>.qcow2   images that ``new_disk`` gave a place to
+    NAME/belonging.json                             to which replication group it belongs
     NAME/console.log                                what the serial console said since the last start
     NAME/run/                                       scratch files and a socket, while a machine is replicated
 """
@@ -19,6 +20,7 @@ from bascule.model.errors import Missing, Off, Refused, Unavailable
 from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Power, check
 from bascule.ports.chance import Clock, Ids
 
+from ...qemu.host.folder import replace_durably
 from ..connection import Connection, Domain, connect, told
 from ..machine import LibvirtMachine
 from ..states import is_short_of_room
@@ -118,6 +120,23 @@ class LibvirtHost:
                 raise Refused(f"{name} runs", cure="shut it down, or cut its power, first")
             known.undefineFlags(_ALL_METADATA)
             self._console(name).unlink(missing_ok=True)
+            self._belonging(name).unlink(missing_ok=True)
+
+    def mark(self, name: str, text: str) -> None:
+        """See Hypervisor."""
+        with self._domain(name), told_of(self._folder):
+            path = self._belonging(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_durably(path, text)
+
+    def marked(self, name: str) -> str:
+        """See Hypervisor."""
+        path = self._belonging(name)
+        with self._domain(name), told_of(path):
+            return path.read_text() if path.exists() else ""
+
+    def _belonging(self, name: str) -> Path:
+        return self._folder / name / "belonging.json"
 
     def power(self, name: str) -> Power:
         """See Hypervisor."""

@@ -5,6 +5,7 @@
     isolated/                the names of isolated networks that may exist (``plugs``)
     machines/NAME/           one folder a machine, locked while it is started, ended or removed
         definition.json      written aside, synced, renamed, the folder synced: the old one or the new one
+        belonging.json       to which replication group it belongs, replaced likewise
         disks/               images that ``new_disk`` gave places to
         variables.fd         what its UEFI remembers
         pid, *.qmp, agent.sock, *.log, fleeces/     of the last start; nothing here is worth a sync
@@ -103,6 +104,7 @@ class MachineFolder:
         self.agent = path / "agent.sock"
         self.console = path / "console.log"
         self.log = path / "qemu.log"
+        self.belonging = path / "belonging.json"
         self._definition = path / "definition.json"
 
     @property
@@ -132,6 +134,7 @@ class MachineFolder:
         self._definition.unlink(missing_ok=True)
         sync(self.path)
         for left in (
+            self.belonging,
             self.pid,
             self.power,
             self.replicate,

@@ -15,7 +15,7 @@ from bascule.ports.chance import Clock, Ids
 from ..machine import QemuMachine
 from .accelerator import AUTO, accelerator
 from .command import Means, check_places, command_line
-from .folder import HostFolder, MachineFolder, make_durably, told_of
+from .folder import HostFolder, MachineFolder, make_durably, replace_durably, told_of
 from .images import check_images, past_the_cache, uefi_of
 from .networks import check_networks, networks_in
 from .picture import console_of, screen_of
@@ -64,6 +64,17 @@ class QemuHost:
             if holder(folder.pid):
                 raise Refused(f"{name} runs", cure="shut it down, or cut its power, first")
             folder.forget()
+
+    def mark(self, name: str, text: str) -> None:
+        """See Hypervisor."""
+        with self._folder.held_machine(name) as folder:
+            replace_durably(folder.belonging, text)
+
+    def marked(self, name: str) -> str:
+        """See Hypervisor."""
+        folder = self._known(name)
+        with told_of(folder.belonging):
+            return folder.belonging.read_text() if folder.belonging.exists() else ""
 
     def power(self, name: str) -> Power:
         """See Hypervisor."""
