@@ -138,6 +138,14 @@ class DiskSourceContract:
                 source.read_into(offset, memoryview(bytearray(length)))
         assert read(source, size, 0) == b""
 
+    def test_what_was_announced_reads_as_it_is(self, open_disk: OpenDisk) -> None:
+        disk = sample(self.sizes[0])
+        source = open_disk(disk)
+        source.expect([Extent(0, 512), Extent(1024, len(disk) - 1024)])
+        assert read(source, 0, len(disk)) == disk
+        source.close()
+        source.expect([Extent(0, 1)])
+
     def test_a_closed_source_refuses_and_closes_twice(self, open_disk: OpenDisk) -> None:
         source = open_disk(sample(self.sizes[0]))
         read(source, 0, 512)

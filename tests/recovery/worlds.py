@@ -122,7 +122,7 @@ class FakeImages:
 class Opened:
     """An image of a fake host, opened; whoever writes may die of it."""
 
-    is_delta = is_zeroed = False
+    is_delta = is_near = is_zeroed = False
 
     def __init__(self, content: bytearray, fate: Fate) -> None:
         self._content = content
@@ -131,6 +131,9 @@ class Opened:
 
     def extents(self) -> Iterator[Extent]:
         return iter((Extent(0, self.size_bytes),))
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """Nothing can be begun."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         buffer[:] = self._content[offset : offset + len(buffer)]

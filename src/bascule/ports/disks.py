@@ -23,8 +23,15 @@ class DiskSource(Protocol):
     def is_delta(self) -> bool:
         """True: outside ``extents`` nothing changed. False: outside ``extents`` all bytes are zero."""
 
+    @property
+    def is_near(self) -> bool:
+        """True: this host's own disk or memory answers, so whoever needs bytes may read them himself."""
+
     def extents(self) -> Iterator[Extent]:
         """Yield ranges to read in disk order, without overlap, each inside the disk."""
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """Learn what is read soon: one that is near begins to fetch it, and waits for nothing."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""

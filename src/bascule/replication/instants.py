@@ -26,7 +26,8 @@ class HeldSource:
         self._disk = disk
         self.size_bytes = source.size_bytes
         self.is_delta = source.is_delta
-        self.extents, self.close = source.extents, source.close
+        self.is_near = source.is_near
+        self.extents, self.expect, self.close = source.extents, source.expect, source.close
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See DiskSource."""

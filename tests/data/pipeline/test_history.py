@@ -64,7 +64,7 @@ def source_of(step: Step, disk: bytes, changed: list[Extent], known: bool) -> Im
         Extent(at, BLOCK) for at in range(0, len(disk), BLOCK) if not disk[at : at + BLOCK].strip(b"\0")
     ]
     extents = list(complement(zeroes, len(disk))) if step.how == "sparse" else [Extent(0, len(disk))]
-    return Image(disk, extents, broken=broken)
+    return Image(disk, extents, is_near=step.size % 2 > 0, broken=broken)
 
 
 @settings(max_examples=share(0.4))

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from threading import Event
+from threading import Event, get_ident
 
 import pytest
 
 from bascule.blocks.cut import UNIT
+from bascule.blocks.extents import Extent
 from bascule.data.pipeline.durable import Leftovers
 from bascule.data.pipeline.flow.buffers import Buffer
 from bascule.data.pipeline.pump import pump
@@ -36,10 +37,11 @@ def task(source: Image) -> Task:
     return Task(DiskKey("vm", "sda"), source, False, Leftovers(lambda: ()))
 
 
-def test_every_unit_reaches_one_worker_as_it_was_read() -> None:
+@pytest.mark.parametrize("readers", [0, 2])
+def test_every_unit_reaches_one_worker_as_it_was_read(readers: int) -> None:
     disk, workers = noise(20 * UNIT, 1), [Noting() for _ in range(3)]
     with no_thread_left():
-        pump(plan([task(Image(disk))], 1 << 40), workers, World().conduct(readers=2))
+        pump(plan([task(Image(disk))], 1 << 40), workers, World().conduct(), readers)
     assert sorted(functools.reduce(operator.iadd, (worker.seen for worker in workers), [])) == sorted(
         disk[at : at + UNIT] for at in range(0, len(disk), UNIT)
     )
@@ -61,8 +63,49 @@ def test_the_source_is_read_ahead_while_a_worker_works() -> None:
             super().take(unit, buffer)
 
     worker = Waiting()
-    pump(plan([task(Telling(noise(5 * UNIT, 1)))], 1 << 40), [worker], World().conduct(readers=1))
+    pump(plan([task(Telling(noise(5 * UNIT, 1)))], 1 << 40), [worker], World().conduct(), 1)
     assert len(worker.seen) == 5
+
+
+def test_without_readers_whoever_works_has_read_it_himself() -> None:
+    readers: set[int] = set()
+
+    class Telling(Image):
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            super().read_into(offset, buffer)
+            readers.add(get_ident())
+
+    class Knowing(Noting):
+        def take(self, unit: Unit, buffer: Buffer) -> None:
+            super().take(unit, buffer)
+            assert get_ident() in readers
+
+    worker = Knowing()
+    pump(plan([task(Telling(noise(5 * UNIT, 1)))], 1 << 40), [worker], World().conduct(), 0)
+    assert (len(worker.seen), len(readers)) == (5, 1)
+
+
+def test_a_near_source_learns_of_every_unit_before_it_is_read() -> None:
+    class Asking(Image):
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            assert Extent(offset, len(buffer)) in self.expected
+            super().read_into(offset, buffer)
+
+    source, worker = Asking(noise(5 * UNIT, 1), is_near=True), Noting()
+    pump(plan([task(source)], 1 << 40), [worker], World().conduct(), 0)
+    assert source.expected == source.diary
+
+
+def test_there_are_no_more_readers_than_conduct_allows() -> None:
+    names: set[int] = set()
+
+    class Telling(Image):
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            super().read_into(offset, buffer)
+            names.add(get_ident())
+
+    pump(plan([task(Telling(noise(9 * UNIT, 1)))], 1 << 40), [Noting()], World().conduct(readers=1), 3)
+    assert len(names) == 1
 
 
 def test_readers_run_ahead_only_as_far_as_there_are_buffers() -> None:
@@ -73,12 +116,13 @@ def test_readers_run_ahead_only_as_far_as_there_are_buffers() -> None:
             looked.append(len(source.diary) - len(self.seen))
             super().take(unit, buffer)
 
-    pump(plan([task(source)], 1 << 40), [Slow()], World().conduct(readers=2))
+    pump(plan([task(source)], 1 << 40), [Slow()], World().conduct(), 2)
     assert max(looked) <= 2 + 2
 
 
+@pytest.mark.parametrize("readers", [0, 3])
 @pytest.mark.parametrize("ending", [False, True])
-def test_a_worker_that_fails_ends_readers_and_workers(ending: bool) -> None:
+def test_a_worker_that_fails_ends_readers_and_workers(ending: bool, readers: int) -> None:
     class Failing(Noting):
         def take(self, unit: Unit, buffer: Buffer) -> None:
             if not ending:
@@ -89,4 +133,4 @@ def test_a_worker_that_fails_ends_readers_and_workers(ending: bool) -> None:
 
     workers = [Noting(), Failing()]
     with no_thread_left(), pytest.raises(Unavailable, match="no room"):
-        pump(plan([task(Image(noise(20 * UNIT, 1)))], 1 << 40), workers, World().conduct(readers=3))
+        pump(plan([task(Image(noise(20 * UNIT, 1)))], 1 << 40), workers, World().conduct(), readers)

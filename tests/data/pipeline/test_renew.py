@@ -31,7 +31,7 @@ COUNT = -(-len(BASE) // BLOCK)
 class Held(Target):
     """A disk that can be read too."""
 
-    is_delta = False
+    is_delta = is_near = False
 
     def __init__(self, content: bytes, **rest: object) -> None:
         super().__init__(len(content), dirt=content, **rest)
@@ -45,6 +45,9 @@ class Held(Target):
                 yield Extent(start, end - start)
             at = end
         assert at == self.size_bytes
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """Nothing can be begun."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.read_bytes += len(buffer)

@@ -8,7 +8,7 @@ from bascule.blocks.cut import BLOCK, UNIT
 from bascule.blocks.extents import Extent, complement, merge, total
 from bascule.data.pipeline.durable import Leftovers
 from bascule.data.pipeline.flow.buffers import Buffer
-from bascule.data.pipeline.units import Task, Unit, plan
+from bascule.data.pipeline.units import Task, Unit, plan, readers_for
 from bascule.data.store import DiskKey
 from tests.data.pipeline.worlds import Image, noise
 
@@ -85,3 +85,22 @@ def test_disks_are_planned_one_after_the_other() -> None:
         for number in range(3)
     ]
     assert [unit.task.key.disk for unit in plan(tasks, 1 << 40)] == ["0", "0", "1", "1", "2", "2"]
+
+
+def near(*which: bool) -> list[Task]:
+    return [
+        Task(DiskKey("vm", str(number)), Image(noise(SIZE, 1), is_near=is_near), False, Leftovers(lambda: ()))
+        for number, is_near in enumerate(which)
+    ]
+
+
+def test_of_a_near_disk_no_more_is_read_at_once_than_a_core_keeps_at_hand() -> None:
+    (unit, *_), far = plan(near(True), 1 << 40), list(plan(near(False), 1 << 40))
+    assert (unit.read_bytes, far[0].read_bytes) == (1 << 20, UNIT)
+    assert total(extent for unit in plan(near(True), 1 << 40) for extent in unit.reads) == SIZE
+
+
+def test_nobody_reads_ahead_where_every_disk_is_near() -> None:
+    assert readers_for(near(True, True), 1 << 40) == 0
+    assert readers_for(near(True, False), 10 * UNIT) == 10
+    assert readers_for(near(False), 1) == 1

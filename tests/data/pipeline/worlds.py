@@ -43,17 +43,23 @@ class Image:
         extents: Iterable[Extent] | None = None,
         *,
         is_delta: bool = False,
+        is_near: bool = False,
         broken: tuple[int, BaseException] | None = None,
     ) -> None:
         self.content = content
         self.size_bytes = len(content)
         self.is_delta = is_delta
+        self.is_near = is_near
         self._extents = (Extent(0, len(content)),) if extents is None else tuple(extents)
         self._broken = broken
         self.diary: list[Extent] = []
+        self.expected: list[Extent] = []
 
     def extents(self) -> Iterator[Extent]:
         return iter(self._extents)
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        self.expected += extents
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self.diary.append(Extent(offset, len(buffer)))

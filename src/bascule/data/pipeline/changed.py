@@ -17,10 +17,15 @@ class ChangedSource:
         self._whole = whole
         self._changed = changed
         self.size_bytes = whole.size_bytes
+        self.is_near = whole.is_near
 
     def extents(self) -> Iterator[Extent]:
         """Yield what is said to have changed."""
         return iter(self._changed)
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """Tell the disk itself."""
+        self._whole.expect(extents)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Read from the disk itself."""

@@ -22,7 +22,7 @@ from .durable import Leftovers
 from .flow.conduct import Conduct
 from .pump import Worker, pump
 from .sender import Sender
-from .units import Task, plan
+from .units import Task, plan, readers_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,8 @@ def send(
         )
         undo.callback(cut.abandon)
         senders = _senders(cut, writer.tuning.buffers, read_bytes, conduct)
-        pump(
-            plan(tasks, read_bytes),
-            [worker_of(sender) for sender in senders],
-            conduct,
-            max(1, read_bytes // UNIT),
-        )
+        workers = [worker_of(sender) for sender in senders]
+        pump(plan(tasks, read_bytes), workers, conduct, readers_for(tasks, read_bytes))
         conduct.cancel.check()
         point = cut.publish()
         undo.pop_all()

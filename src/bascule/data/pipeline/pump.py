@@ -1,7 +1,12 @@
-"""Keeps workers fed: reader threads fill buffers a little ahead of the threads that use them."""
+"""Keeps workers fed: they read near disks themselves; of others, reader threads fill buffers a little ahead.
+
+What a worker reads itself is in its core's cache when it is hashed, and no thread waits for another: of
+a copy from the page cache the way through reader threads took a sixth of the processor time.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -11,6 +16,9 @@ from .flow.conduct import Conduct
 from .flow.crew import Shared, together
 from .flow.queues import Channel
 from .units import Unit
+
+# Units of 1 MiB that are announced ahead: what a disk of 1.3 GB/s brings while three of them are compressed.
+_EXPECTED = 16
 
 
 class Worker(Protocol):
@@ -28,22 +36,51 @@ class _Filled(NamedTuple):
     buffer: Buffer
 
 
-def pump(
-    units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct, readers: int | None = None
-) -> None:
+def pump(units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct, readers: int) -> None:
     """Read every unit once and hand it to one of the workers; return when all have ended.
 
-    ``readers`` are as many as ``conduct`` says, or fewer where so many would only get in each other's way.
+    Of ``readers`` there are as many as ``conduct`` says, or fewer where so many would only get in each
+    other's way; with none, workers read for themselves.
     Raises what a source or a worker raised first, or Cancelled, once no thread is left.
     """
-    readers = conduct.readers if readers is None else min(readers, conduct.readers)
+    if readers:
+        _read_ahead(Shared(units), workers, conduct, min(readers, conduct.readers))
+    else:
+        _read_themselves(Shared(_expected(units)), workers, conduct)
+
+
+def _expected(units: Iterator[Unit]) -> Iterator[Unit]:
+    """Yield units, each announced some time before."""
+    waiting: deque[Unit] = deque()
+    for unit in units:
+        unit.expect()
+        waiting.append(unit)
+        if len(waiting) > _EXPECTED:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _read_themselves(units: Shared[Unit], workers: Sequence[Worker], conduct: Conduct) -> None:
+    def work(worker: Worker, buffer: Buffer) -> None:
+        for unit in units:
+            conduct.cancel.check()
+            unit.fill(buffer)
+            worker.take(unit, buffer)
+            conduct.meter.add(unit.read_bytes)
+        worker.end()
+
+    with conduct.buffers.lent(len(workers)) as buffers:
+        tasks = [partial(work, *pair) for pair in zip(workers, buffers, strict=True)]
+        together("pump", tasks, units.stop)
+
+
+def _read_ahead(units: Shared[Unit], workers: Sequence[Worker], conduct: Conduct, readers: int) -> None:
     count = readers + 2 * len(workers)
     free: Channel[Buffer] = Channel(count)
     filled: Channel[_Filled] = Channel(len(workers), producers=readers)
-    shared = Shared(units)
 
     def read() -> None:
-        for unit in shared:
+        for unit in units:
             conduct.cancel.check()
             buffer = free.get()
             unit.fill(buffer)
@@ -58,7 +95,7 @@ def pump(
         worker.end()
 
     def stop(reason: BaseException) -> None:
-        shared.stop(reason)
+        units.stop(reason)
         free.fail(reason)
         filled.fail(reason)
 

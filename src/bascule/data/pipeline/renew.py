@@ -27,7 +27,7 @@ from .flow.conduct import Conduct
 from .pump import pump
 from .restore import restore
 from .resync import HOLE, pieces
-from .units import Task, Unit, plan
+from .units import Task, Unit, plan, readers_for
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ def level(base: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:
     read_bytes = total(task.reads())
     conduct.meter.expect(read_bytes)
     levellers = [_Leveller(base, replica, conduct) for _ in range(conduct.workers)]
-    pump(plan([task], read_bytes), levellers, conduct)
+    pump(plan([task], read_bytes), levellers, conduct, readers_for([task], read_bytes))
     replica.flush()
     conduct.meter.finish()
     return Renewed(
@@ -91,7 +91,9 @@ class _Untouched:
     def __init__(self, source: DiskSource) -> None:
         self.size_bytes = source.size_bytes
         self.is_delta = source.is_delta
+        self.is_near = source.is_near
         self.extents = source.extents
+        self.expect = source.expect
         self.read_into = source.read_into
         self.read_many = source.read_many
 

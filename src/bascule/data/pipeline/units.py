@@ -19,6 +19,9 @@ from .flow.buffers import Buffer
 _HOLES = 64
 _SHARES = 16
 _SMALLEST = 512 << 10
+# Of a source that is near: what a read leaves in the core's own cache is there still when it is hashed and
+# compressed. Against 4 MiB that others read ahead, a copy takes a sixth less processor time.
+_NEAR = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Unit:
     def read_bytes(self) -> int:
         return total(self.reads)
 
+    def expect(self) -> None:
+        """Have it fetched, where that can begin before it is read."""
+        self.task.source.expect(self.reads)
+
     def fill(self, buffer: Buffer) -> None:
         """Read all of it, one range behind the other."""
         self.task.source.read_many(
@@ -79,23 +86,29 @@ class Unit:
             at += extent.length
 
 
+def readers_for(tasks: Sequence[Task], read_bytes: int) -> int:
+    """Return how many threads should read ahead: no more than there are units, and none where all is near."""
+    return 0 if all(task.source.is_near for task in tasks) else max(1, read_bytes // UNIT)
+
+
 def plan(tasks: Sequence[Task], read_bytes: int) -> Iterator[Unit]:
     """Cut every disk into units, disk by disk and each in disk order.
 
     Of a small delta they are smaller, so that reading it and sealing it overlap.
     """
-    longest = min(max(read_bytes // _SHARES, _SMALLEST), UNIT)
     for task in tasks:
+        unit = _NEAR if task.source.is_near else UNIT
+        longest = min(max(read_bytes // _SHARES, _SMALLEST), unit)
         holes = task.holes()
         while some := tuple(islice(holes, _HOLES)):
             yield Unit(task, NOTHING, (), some)
-        yield from _readable(task, longest)
+        yield from _readable(task, unit, longest)
         task.leftovers.release()
 
 
-def _readable(task: Task, longest: int) -> Iterator[Unit]:
+def _readable(task: Task, unit: int, longest: int) -> Iterator[Unit]:
     """Group what is to be read, never across a stretch, so that a unit needs durable frames of one only."""
-    every = pieces(task.reads(), task.source.size_bytes)
+    every = pieces(task.reads(), task.source.size_bytes, unit)
     for _, near in groupby(every, lambda piece: piece.offset // STRETCH):
         for reads in batches(near, longest):
             yield Unit(task, task.leftovers.near(reads[0].offset), reads)

@@ -29,6 +29,8 @@ class ImageSource:
     Of one that ``is_layer`` only what was written to it is offered, zeroes too, and nothing of what is below.
     """
 
+    is_near = False
+
     def __init__(self, path: Path, image_format: str, *, bitmap: str = "", is_layer: bool = False) -> None:
         context = BITMAPS + bitmap if bitmap else LAYERS if is_layer else ALLOCATION
         options = ["--read-only", "--allocation-depth" if is_layer else f"--format={image_format}"]
@@ -44,6 +46,9 @@ class ImageSource:
     def extents(self) -> Iterator[Extent]:
         """Yield what is allocated and not known to be zero, or what is dirty."""
         return self._disk.extents()
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """See DiskSource; there is nothing to begin."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""
@@ -113,7 +118,7 @@ class ImageSink:
 class ImageReplica(ImageSink):
     """An image that is there, read and written. ``is_zeroed`` is never believed of it."""
 
-    is_delta = False
+    is_delta = is_near = False
 
     def __init__(self, path: Path, image_format: str, size: int) -> None:
         super().__init__(path, image_format, size, existing="update")
@@ -122,6 +127,9 @@ class ImageReplica(ImageSink):
     def extents(self) -> Iterator[Extent]:
         """Yield what is allocated and not known to be zero."""
         return self._source.extents()
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """See DiskSource; there is nothing to begin."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""

@@ -36,6 +36,8 @@ _ZEROES: Final = memoryview(bytes(1 << 20))
 class NbdSource:
     """An export, read whole or as far as a dirty bitmap says."""
 
+    is_near = False
+
     def __init__(self, connections: Connections, context: str = ALLOCATION) -> None:
         self._connections = connections
         self._context = context
@@ -77,6 +79,9 @@ class NbdSource:
         if self._context not in self._connections.first.contexts:
             return iter((Extent(0, self.size_bytes),) if self.size_bytes else ())
         return merge(self._marked())
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """See DiskSource; there is nothing to begin."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""

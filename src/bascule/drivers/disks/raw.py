@@ -37,6 +37,7 @@ class RawSource:
     """A file or block device, read as it is. Nobody may write it meanwhile."""
 
     is_delta = False
+    is_near = True
 
     def __init__(self, path: str | Path, *, direct: bool = False) -> None:
         self._name = str(path)
@@ -56,6 +57,13 @@ class RawSource:
         if self._is_device:
             return iter((Extent(0, self.size_bytes),) if self.size_bytes else ())
         return self._mapped()
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """Have the system fetch what is read soon. It is advice: nothing of it can fail."""
+        if self._direct < 0:
+            with contextlib.suppress(OSError):
+                for extent in extents:
+                    os.posix_fadvise(self._fd, extent.offset, extent.length, os.POSIX_FADV_WILLNEED)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""

@@ -78,6 +78,8 @@ class FakeHost:
 class FakeSource:
     """See ``ports.disks.DiskSource``."""
 
+    is_near = False
+
     def __init__(self, content: bytes, changed: Bitmap | None) -> None:
         self.size_bytes = len(content)
         self.is_delta = changed is not None
@@ -87,6 +89,9 @@ class FakeSource:
     def extents(self) -> Iterator[Extent]:
         """Yield what changed, or the whole disk."""
         return iter((Extent(0, self.size_bytes),)) if self._changed is None else self._changed.extents()
+
+    def expect(self, extents: Sequence[Extent]) -> None:
+        """See DiskSource; there is nothing to begin."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See DiskSource."""
