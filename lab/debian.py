@@ -21,7 +21,7 @@ from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic
 from . import bootable
 from .bootable import MIB
 from .filesystems import tool
-from .guests import ROOT
+from .guests import KERNEL_WORDS, ROOT
 
 MEMORY_MIB = 768
 UP = "debian: up, the database counts"
@@ -31,7 +31,7 @@ _PACKAGES = (
     *("openssh-server", "postgresql", "qemu-guest-agent"),
 )
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
-_WORDS = "root=LABEL=root console=ttyS0 quiet net.ifnames=0 mitigations=off systemd.show_status=no"
+_WORDS = f"root=LABEL=root {KERNEL_WORDS} net.ifnames=0 mitigations=off systemd.show_status=no"
 _SQL = "create table if not exists starts (at timestamptz default now()); insert into starts default values"
 _ASK, _COUNT = "runuser -u postgres -- psql -Atc", "select count(*) from starts"
 _FILES = {

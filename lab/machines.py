@@ -19,7 +19,7 @@ from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic
 from . import bootable, filesystems
 from .bootable import MIB
 from .filesystems import tool
-from .guests import ROOT, VIRTIO_DISK, Guest, agent_files, file_drive, initramfs, kit
+from .guests import KERNEL_WORDS, ROOT, VIRTIO_DISK, Guest, agent_files, file_drive, initramfs, kit
 from .programs import compiled
 
 BOOT_MIB = 40
@@ -153,9 +153,7 @@ def boot_disk(keeping: Keeping, target: Path) -> None:
         "address": keeping.address,
         "files": keeping.on_files,
     }
-    line = " ".join(
-        ["console=ttyS0 quiet panic=-1", *(f"lab.{word}={value}" for word, value in words.items())]
-    )
+    line = " ".join([KERNEL_WORDS, *(f"lab.{word}={value}" for word, value in words.items())])
     tool("cp", "--sparse=always", "--reflink=auto", _common_boot_disk(agent=keeping.agent), target)
     bootable.tell(target, line)
 

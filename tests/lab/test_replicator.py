@@ -30,7 +30,7 @@ from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
-BLOCKS = 4096
+BLOCKS = 1024
 DISK_BYTES = 256 << 20
 NAMES = Names("web", "test")
 WEB = "web"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bascule.model.machines import DirectBoot
-from lab.guests import VIRTIO_DISK, initramfs, kit
+from lab.guests import KERNEL_WORDS, VIRTIO_DISK, initramfs, kit
 
 _NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
 _MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko", *_NETWORK)
@@ -49,5 +49,5 @@ def boot_of(initrd: Path, temper: str = "", more: str = "") -> DirectBoot:
     One that is *busy* writes and reads its first disk and says ``beat N.`` each time, or ``failed``.
     Told ``address=A/N peer=B`` it takes an address and says ``heard B`` when that one answers.
     """
-    words = f"console=ttyS0 quiet panic=-1 temper={temper or 'obedient'} {more}".rstrip()
+    words = f"{KERNEL_WORDS} temper={temper or 'obedient'} {more}".rstrip()
     return DirectBoot(str(kit() / "vmlinuz"), str(initrd), words)

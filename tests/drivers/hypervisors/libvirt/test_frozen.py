@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.errors import Unavailable
-from lab.guests import initramfs, kit
+from lab.guests import KERNEL_WORDS, initramfs, kit
 from lab.waiting import wait_until
 from tests.contracts.machines import SIZE
 from tests.servers.libvirtd import Libvirtd, running
@@ -50,7 +50,7 @@ def writing(room: Path) -> dict[str, str]:
     initramfs(room / "initrd", _WRITES)
     boot = (
         f"<kernel>{kit() / 'vmlinuz'}</kernel><initrd>{room / 'initrd'}</initrd>"
-        "<cmdline>console=ttyS0 quiet panic=-1</cmdline>"
+        f"<cmdline>{KERNEL_WORDS}</cmdline>"
     )
     return {"boot": boot, "more": f"<serial type='file'><source path='{room / 'console'}'/></serial>"}
 

@@ -30,7 +30,7 @@ from bascule.drivers.hypervisors.qemu.machine import QemuMachine
 from bascule.drivers.hypervisors.qemu.monitor import Monitor
 from bascule.model.errors import Refused, Unavailable
 from bascule.ports.disks import DiskSource
-from lab.guests import initramfs, kit
+from lab.guests import KERNEL_WORDS, initramfs, kit
 from lab.waiting import wait_until
 from tests.contracts.machines import SIZE, Host, MachineContract
 
@@ -52,7 +52,7 @@ MACHINES = {
 def idle_guest(room: Path) -> list[str]:
     """Return QEMU's arguments for a guest with a driver for its disks that leaves them alone."""
     initrd = initramfs(room / "initrd", "sleep 100000")
-    words = ["-kernel", str(kit() / "vmlinuz"), "-initrd", str(initrd), "-append", "console=ttyS0 quiet"]
+    words = ["-kernel", str(kit() / "vmlinuz"), "-initrd", str(initrd), "-append", KERNEL_WORDS]
     return [*words, "-serial", f"file:{room / 'console'}"]
 
 
