@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bascule.drivers.hypervisors.libvirt.backups import Slot, backup, checkpoint, is_of, sizes
+from bascule.drivers.hypervisors.libvirt.backups import Slot, backup, checkpoint, is_of, is_pushed, sizes
 from bascule.drivers.hypervisors.libvirt.domains import Disk, alias, disks_of, owner_of, part, refuse_unfit
 from bascule.model.errors import Refused
 
@@ -23,6 +23,9 @@ def disk(more: str = "", *, bus: str = "virtio", driver: str = "") -> str:
         f"<disk type='file' device='disk'><driver name='qemu' type='qcow2' {driver}/>"
         f"<target dev='vda' bus='{bus}'/>{more}</disk>"
     )
+
+
+THREADED = "<driver iothread='2'/>"
 
 
 def only(description: str) -> Disk:
@@ -54,22 +57,47 @@ def test_what_no_guest_writes_to_is_no_disk() -> None:
 @pytest.mark.parametrize(
     ("description", "why"),
     [
-        (domain(disk(driver="iothread='1'")), "iothread"),
-        (
-            domain("<controller type='scsi' index='0'><driver iothread='2'/></controller>", disk(bus="scsi")),
-            "iothread",
-        ),
         (domain(disk("<shareable/>")), "shared"),
         (domain(disk(driver="error_policy='ignore'")), "error_policy"),
-        (domain("<disk type='block'><target dev='vda' bus='virtio'/></disk>"), "raw"),
     ],
-)  # fmt: skip - one case a line
+)
 def test_disks_that_cannot_be_frozen_are_told_from_those_that_can(description: str, why: str) -> None:
     refuse_unfit("web", only(domain(disk())))
     refuse_unfit("web", only(domain(disk(driver="error_policy='stop'"))))
     with pytest.raises(Refused, match=f"web: disk vda .*{why}") as refused:
         refuse_unfit("web", only(description))
     assert refused.value.cure
+
+
+@pytest.mark.parametrize(
+    ("description", "is_threaded"),
+    [
+        (domain(disk()), False),
+        (domain(disk(driver="iothread='1'")), True),
+        (domain(f"<controller type='scsi' index='0'>{THREADED}</controller>", disk(bus="scsi")), True),
+        (domain(f"<controller type='scsi' index='1'>{THREADED}</controller>", disk(bus="scsi")), False),
+        (domain(f"<controller type='scsi' index='0'>{THREADED}</controller>", disk()), False),
+    ],
+)
+def test_disks_that_an_iothread_serves_are_known_and_their_instant_is_copied(
+    description: str, is_threaded: bool
+) -> None:
+    slots = [Slot(only(description), 1, "bascule-ab-0", "")]
+    assert slots[0].disk.has_iothread is is_pushed(slots) is is_threaded
+    asked = ElementTree.fromstring(backup(slots, Path("/run/web")))
+    assert asked.get("mode") == ("push" if is_threaded else "pull")
+    assert (asked.find("server") is None) is is_threaded
+
+
+def test_changes_are_recorded_on_qcow2_images_only() -> None:
+    raw = "<disk type='block'><target dev='vdb' bus='virtio'/></disk>"
+    slots = [Slot(found, 1, "bascule-ab-0", "") for found in disks_of(domain(disk(), raw))]
+    assert [slot.disk.is_recorded for slot in slots] == [True, False]
+    recorded = checkpoint("bascule-ab", slots)
+    assert recorded is not None
+    found = {one.get("name"): one.get("checkpoint") for one in ElementTree.fromstring(recorded).iter("disk")}
+    assert found == {"vda": "bitmap", "vdb": "no"}
+    assert checkpoint("bascule-ab", slots[1:]) is None
 
 
 def test_an_instant_is_asked_for_disk_by_disk() -> None:
@@ -80,7 +108,7 @@ def test_an_instant_is_asked_for_disk_by_disk() -> None:
     asked = backup(slots, Path("/run/odd & <name>"))
     first, second = ElementTree.fromstring(asked).iter("disk")
     assert (first.get("backupmode"), first.get("incremental")) == ("incremental", "bascule-cd")
-    assert (second.get("backupmode"), second.get("exportbitmap")) == ("full", None)
+    assert (second.get("backupmode"), second.get("exportbitmap")) == (None, None)
     assert ElementTree.fromstring(asked).find("server").get("socket") == "/run/odd & <name>/nbd"
     assert is_of(asked, "bascule-ab")
     assert not is_of(asked, "bascule-cd")
