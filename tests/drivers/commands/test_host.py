@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,11 @@ def test_a_command_that_fails_says_what_it_said(tmp_path: Path) -> None:
 
 
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    commands, begun = HostCommands(os.environ), time.monotonic()
+    commands = HostCommands(os.environ)
     with pytest.raises(Unavailable, match=r"longer than 0\.3 s"):
         commands.run(["sh", "-c", f"sleep 60; touch {tmp_path}/went-on"], {}, 0.3)
-    assert time.monotonic() - begun < 20
     assert not (tmp_path / "went-on").exists()
 
 
 def test_a_command_may_leave_a_process_behind() -> None:
-    begun = time.monotonic()
-    HostCommands(os.environ).run(["sh", "-c", "sleep 20 &"], {}, 15)
-    assert time.monotonic() - begun < 15
+    HostCommands(os.environ).run(["sh", "-c", "sleep 60 &"], {}, 50)  # to wait for it would be refused

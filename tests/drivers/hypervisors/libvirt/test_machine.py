@@ -407,7 +407,7 @@ def test_the_keeper_of_a_killed_owner_lets_the_machine_run_and_ends_its_backup(
         assert owner.stdout.readline() == b"held\n"
         assert not host.runs()
         owner.kill()
-    wait_until(host.runs, 4.5)
+    wait_until(host.runs)
     wait_until(lambda: not host.domain.jobStats().get("type", 0))
     machine = host.adopt()
     assert machine.settle(tracking) == tracking
