@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 from .chance import SystemClock, SystemIds
 
 if TYPE_CHECKING:
+    import threading
+    from contextlib import AbstractContextManager
+
     from bascule.data.store import Vault
     from bascule.drivers.hypervisors.fake.park import FakePark
+    from bascule.front.cli.door.behind import VaultDoor
     from bascule.front.cli.tools import Existing
     from bascule.model.machines import MachineDefinition
     from bascule.ports.disks import DiskSink, DiskSource
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from bascule.ports.machines import RunningMachine
     from bascule.ports.objects import ObjectStore
     from bascule.ports.serving import Serving
+    from bascule.ports.vault.pki import Credentials
 
 
 class SystemTools:
@@ -136,3 +141,24 @@ class SystemTools:
         from bascule.drivers.disks.factory import open_sink
 
         return open_sink(words, size, existing=existing)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Return what makes and proves keys of this host."""
+        from bascule.drivers.pki.credentials import HostCredentials
+
+        return HostCredentials()
+
+    def vault_door(self, folder: Path, *, create: bool = False) -> AbstractContextManager[VaultDoor]:
+        """Open what stands behind the door of the vault in a folder."""
+        from . import door
+
+        return door.opened(folder, self.clock, self.ids, create=create)
+
+    def serve_door(
+        self, door: VaultDoor, listen: str, stop: threading.Event, ready: Callable[[str], None]
+    ) -> None:
+        """Keep a vault's door open."""
+        from .door import run
+
+        run(door, listen, self.clock, stop, ready)

@@ -27,7 +27,8 @@ class Wish:
 
     ``machines`` are the words by which the host's machines are found. With a ``cluster`` the machine may run
     on another host of it, whose provider has a wish for the same group. ``resync`` counts how often somebody
-    asked for one now; ``take_over`` is the session that somebody let us take the group back from.
+    asked for one now; ``take_over`` is the session that somebody let us take the group back from. ``command``
+    is the vault's command that changed this last, so that it is carried out once.
     """
 
     group: str
@@ -42,6 +43,7 @@ class Wish:
     take_over: str = ""
     exclude: tuple[str, ...] = ()
     cluster: str = ""
+    command: str = ""
 
     def __post_init__(self) -> None:
         if self.cluster and len(self.machines) > 1:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from . import copy, key, replicate, restore, serve_point, store, upkeep
+from .door.app import app as door
 from .machine.app import app as machine
 from .printing.screen import say
-from .provider import protecting, running, status, wishing
+from .provider import joining, protecting, running, status, wishing
 from .replica.app import app as replica
 
 _HELP = """Keep recovery points of disks, and get them back.
@@ -58,7 +59,10 @@ def build() -> typer.Typer:
     app.command("pause")(wishing.pause)
     app.command("resume")(wishing.resume)
     app.command("resync")(wishing.resync)
+    running.app.command("register")(joining.register)
+    running.app.command("status")(joining.status)
     app.add_typer(running.app)
+    app.add_typer(door)
     app.command("restore")(restore.restore)
     app.command("serve-point")(serve_point.serve_point)
     return app

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import threading
+    from contextlib import AbstractContextManager
+
     from bascule.data.store import Vault
+    from bascule.front.cli.door.behind import VaultDoor
     from bascule.model.machines import MachineDefinition
     from bascule.ports.chance import Clock, Ids
     from bascule.ports.disks import DiskSink, DiskSource
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from bascule.ports.machines import RunningMachine
     from bascule.ports.objects import ObjectStore
     from bascule.ports.serving import Serving
+    from bascule.ports.vault.pki import Credentials
 
 Existing = Literal["refuse", "replace", "update"]
 """What to do with a target that is there: refuse it, make it anew, or write into it as it is."""
@@ -75,3 +80,15 @@ class Tools(Protocol):
 
     def images(self) -> Images:
         """Open images of machines that are off."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Return what makes and proves keys of this host."""
+
+    def vault_door(self, folder: Path, *, create: bool = False) -> AbstractContextManager[VaultDoor]:
+        """Open what stands behind the door of the vault in a folder."""
+
+    def serve_door(
+        self, door: VaultDoor, listen: str, stop: threading.Event, ready: Callable[[str], None]
+    ) -> None:
+        """Keep the door open at an address until ``stop``; ``ready`` hears which address that is."""

@@ -40,9 +40,13 @@ class _Turn:
 class Conductor:
     """The one provider of a folder."""
 
-    def __init__(self, folder: ProviderFolder, shop: Workshop) -> None:
+    def __init__(
+        self, folder: ProviderFolder, shop: Workshop, beside: Callable[[threading.Event], None] | None = None
+    ) -> None:
+        """``beside`` runs in a thread of its own as long as the items do, until the event that it gets."""
         self._folder = folder
         self._shop = shop
+        self._beside = beside
         self._turns: dict[str, _Turn] = {}
         self._heap: list[tuple[float, str]] = []
         self._changed = threading.Condition()
@@ -59,6 +63,8 @@ class Conductor:
                 for number in range(self._shop.threads)
             ]
             threads.append(threading.Thread(target=care.run, args=(self._over,), name="upkeep"))
+            if self._beside is not None:
+                threads.append(threading.Thread(target=self._beside, args=(self._over,), name="beside"))
             for thread in threads:
                 thread.start()
             try:

@@ -52,11 +52,11 @@ class ItemFolder:
 
     def stamp(self) -> tuple[int, int] | None:
         """Return what differs after each change of the wish; None when there is no wish."""
-        try:
-            found = self._wish.stat()
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_ino)
+        return _stamp_of(self._wish)
+
+    def facts_stamp(self) -> tuple[int, int] | None:
+        """Return what differs after each change of the facts; None when there are none."""
+        return _stamp_of(self._facts)
 
     def wish(self) -> Wish | None:
         """Return what is wanted, None if nothing is."""
@@ -260,11 +260,11 @@ def is_held(path: Path) -> bool:
     return bool(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK)
 
 
-def put(path: Path, data: bytes, *, durable: bool) -> None:
+def put(path: Path, data: bytes, *, durable: bool, mode: int = 0o666) -> None:
     """Replace a file as a whole; ``durable`` ones survive a power cut from here on."""
     fresh = path.with_name(f".{path.name}.new")
     with told_of(path):
-        with fresh.open("wb") as stream:
+        with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             stream.write(data)
             if durable:
                 stream.flush()
@@ -280,6 +280,14 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino)
 
 
 def _text_of(path: Path) -> bytes | None:

@@ -260,6 +260,7 @@ def _merged(before: Wish | None, wanted: Wish) -> Wish:
         is_paused=before.is_paused,
         resync=before.resync,
         take_over=wanted.take_over or before.take_over,
+        command=before.command,
     )
 
 

@@ -58,6 +58,7 @@ def run(
       bascule provider run /srv/provider --limit 50M,5M@mon-fri/08:00-18:00 --threads 8
     """
     from bascule.replication.provider.conductor import Conductor
+    from bascule.replication.uplink.uplink import Uplink
 
     tools, screen = tools_of(context), Screen(is_json=is_json)
     stop = threading.Event()
@@ -68,7 +69,9 @@ def run(
 
     with workshop(tools, threads=threads, workers=workers, limit=limit) as shop, on_stop(ask):
         screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
-        Conductor(provider_of(tools, folder), shop).run(partial(wait_for, stop))
+        provider = provider_of(tools, folder)
+        uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids)
+        Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
 
 
 @app.command()

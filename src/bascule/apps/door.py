@@ -1,0 +1,87 @@
+"""The vault's door as a process: ``bascule door run``. A server with a whole vault opens it the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bascule.drivers.hosts.audit import SqliteAudit
+from bascule.drivers.hosts.database import Database
+from bascule.drivers.hosts.sqlite import SqliteHosts
+from bascule.drivers.pki.authority import FolderAuthority
+from bascule.front.agents.answers import Answers
+from bascule.front.agents.door import Door, Limits
+from bascule.front.agents.listener import serve
+from bascule.front.cli.door.behind import VaultDoor
+from bascule.model.errors import Unavailable
+from bascule.ports.chance import Clock, Ids
+from bascule.wire.control.invitation import address_parts
+
+_BACKLOG = 512
+
+
+@contextmanager
+def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool) -> Iterator[VaultDoor]:
+    """Open what stands behind the door: authority, hosts, the record of deeds."""
+    pki = folder / "pki"
+    authority = FolderAuthority.make(pki, clock, ids) if create else FolderAuthority(pki, clock, ids)
+    database = Database(folder / "hosts.sqlite")
+    try:
+        yield VaultDoor(authority, SqliteHosts(database), SqliteAudit(database))
+    finally:
+        database.close()
+
+
+def listening(address: str) -> socket.socket:
+    """Return a socket that listens at an address."""
+    host, port = address_parts(address)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot listen at {address}: {error.strerror or error}", cure="name a free address: --listen"
+        ) from error
+
+
+def run(
+    behind: VaultDoor,
+    address: str,
+    clock: Clock,
+    stop: threading.Event,
+    ready: Callable[[str], None],
+    limits: Limits = Limits(),  # noqa: B008 - frozen, so one for all does no harm
+) -> None:
+    """Keep the door open until ``stop``; ``ready`` hears at which address."""
+    door = Door(Answers(behind.authority, behind.hosts, behind.audit, clock), clock, limits)
+    behind.authority.door()
+    sock = listening(address)
+    try:
+        host, port = sock.getsockname()[:2]
+        ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        asyncio.run(_until(door, sock, behind, limits, stop))
+    finally:
+        sock.close()
+        door.close()
+
+
+async def _until(
+    door: Door, sock: socket.socket, behind: VaultDoor, limits: Limits, stop: threading.Event
+) -> None:
+    over = asyncio.Event()
+    looking = asyncio.create_task(_look(stop, over))
+    try:
+        await serve(door, sock, behind.authority.door, limits, over)
+    finally:
+        looking.cancel()
+
+
+async def _look(stop: threading.Event, over: asyncio.Event) -> None:
+    """Signals set an event of threads: look at it now and then."""
+    while not stop.is_set():
+        await asyncio.sleep(0.2)
+    over.set()

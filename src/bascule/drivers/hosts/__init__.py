@@ -1,0 +1,1 @@
+"""Hosts and deeds of a vault in one SQLite file."""

@@ -1,0 +1,30 @@
+"""``ports.vault.audit`` on SQLite. The newest hundred thousand deeds are kept."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+from bascule.ports.vault.audit import Deed
+
+from .database import Database
+
+_KEPT = 100_000
+
+
+class SqliteAudit:
+    """The record of a vault's deeds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, deed: Deed) -> None:
+        """Write a deed down."""
+        with self._database.write() as rows:
+            made = rows.execute("INSERT INTO deeds VALUES (NULL, ?, ?, ?, ?, ?, ?)", astuple(deed))
+            rows.execute("DELETE FROM deeds WHERE number<=?", ((made.lastrowid or 0) - _KEPT,))
+
+    def deeds(self, limit: int) -> tuple[Deed, ...]:
+        """Return the newest deeds, newest first."""
+        wanted = "SELECT at, who, what, subject, code, detail FROM deeds ORDER BY number DESC LIMIT ?"
+        with self._database.read() as rows:
+            return tuple(Deed(*row) for row in rows.execute(wanted, (limit,)))

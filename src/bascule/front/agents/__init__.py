@@ -1,0 +1,1 @@
+"""The vault's door for hosts: they come, nobody goes to them."""

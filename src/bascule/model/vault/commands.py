@@ -1,0 +1,59 @@
+"""What a vault has a host do, what became of it, and what a host says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from bascule.model.errors import BasculeError
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+_TEXT_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that a host is to do. ``sequence`` counts the host's commands; ``id`` is never used twice."""
+
+    sequence: int
+    id: str
+    verb: str
+    group: str
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a command: heard and written down as a wish of this generation, or refused."""
+
+    sequence: int
+    id: str
+    is_done: bool
+    generation: int = 0
+    code: str = ""
+    message: str = ""
+    cure: str = ""
+
+    @classmethod
+    def of(cls, command: Command, error: BasculeError | None, generation: int = 0) -> Result:
+        """Return what became of a command."""
+        if error is None:
+            return cls(command.sequence, command.id, True, generation)
+        message, cure = error.message[:_TEXT_MAX], error.cure[:_TEXT_MAX]
+        return cls(command.sequence, command.id, False, 0, error.code, message, cure)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What has changed on a host since report ``since``; 0 means that this is all there is.
+
+    ``groups`` holds the fields of each group's facts that changed; ``gone`` the groups that are not protected
+    any more.
+    """
+
+    host: str
+    number: int
+    since: int
+    groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()

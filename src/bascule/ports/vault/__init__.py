@@ -1,0 +1,1 @@
+"""What a vault asks of the world: its hosts, its certificates, its record of deeds."""
