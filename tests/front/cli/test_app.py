@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from bascule.front.cli.app import build
 
-NOUNS = ("store", "key", "machine", "provider", "replica")
+NOUNS = ("store", "key", "machine", "provider", "replica", "door")
 COMMANDS = [
     (),
     ("store",),
@@ -34,7 +34,9 @@ COMMANDS = [
     ("resume",),
     ("resync",),
     ("provider",),
-    *(("provider", verb) for verb in ("run", "check")),
+    *(("provider", verb) for verb in ("run", "check", "register", "status")),
+    ("door",),
+    *(("door", verb) for verb in ("run", "key", "hosts", "revoke", "order", "orders", "audit")),
     ("restore",),
     ("serve-point",),
 ]
