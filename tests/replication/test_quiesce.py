@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.fake.agent import FakeAgent, FakeGuest
+from bascule.model.applications import APPLICATIONS
 from bascule.model.errors import Unavailable
 from bascule.model.policies import Consistency
 from bascule.replication.quiesce import Around, Quiesce
@@ -38,8 +39,10 @@ class Scene:
         self.guests = {"web": FakeGuest(), "db": FakeGuest()}
         self.operator = Operator(self)
 
-    def quiesce(self, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> Quiesce:
-        around = Around("shop", self.room / "owed", self.operator, before, after)
+    def quiesce(
+        self, before: tuple[str, ...] = (), after: tuple[str, ...] = (), applications: tuple[str, ...] = ()
+    ) -> Quiesce:
+        around = Around("shop", self.room / "owed", self.operator, before, after, applications)
         agents = {name: FakeAgent(guest, self.clock) for name, guest in self.guests.items()}
         return Quiesce(around, agents)
 
@@ -68,6 +71,30 @@ def test_commands_run_around_the_freeze_and_make_a_point_consistent_for_applicat
     assert scene.point(scene.quiesce(("before",), ("after",))) is Consistency.APPLICATION
     assert scene.told == ["before web db, 0 frozen", "instant web db", "after web db, 0 frozen"]
     assert list(scene.room.iterdir()) == []
+
+
+def test_applications_are_made_ready_in_their_guests_and_make_a_point_consistent_for_them(
+    scene: Scene,
+) -> None:
+    """R-RP-1: in the guests that have them, before the freeze and after the thaw."""
+    quiesce = scene.quiesce(applications=("db=mysql",))
+    assert scene.point(quiesce) is Consistency.APPLICATION
+    mysql = APPLICATIONS["mysql"]
+    assert (scene.guests["web"].ran, scene.guests["db"].ran) == ([], [mysql.before, mysql.after])
+    assert scene.point(scene.quiesce(applications=("postgresql",))) is Consistency.APPLICATION
+    assert scene.guests["web"].ran == [APPLICATIONS["postgresql"].before]
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_an_application_that_does_not_consent_leaves_a_point_of_file_systems_at_rest(
+    scene: Scene, phase: str
+) -> None:
+    mysql = APPLICATIONS["mysql"]
+    scene.guests["db"].refuses = mysql.before if phase == "before" else mysql.after
+    quiesce = scene.quiesce(applications=("db=mysql",))
+    assert scene.point(quiesce) is Consistency.FILE_SYSTEM
+    assert quiesce.complaint == "db: a script in the guest ended with 1"
+    assert scene.guests["db"].ran == [mysql.before, mysql.after], "what was taken is given back"
 
 
 def test_without_agents_the_word_of_the_command_before_counts(scene: Scene) -> None:

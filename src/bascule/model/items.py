@@ -10,6 +10,7 @@ Where an item stands, what went wrong, and whether it is marked for resync are t
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from .errors import BasculeError, Damaged, Refused, Unavailable
 from .policies import Policy
 
 _VERSION = 1
+_CLUSTER = re.compile(r"[A-Za-z0-9.-]*")
 T = TypeVar("T")
 
 
@@ -46,6 +48,10 @@ class Wish:
     command: str = ""
 
     def __post_init__(self) -> None:
+        if not _CLUSTER.fullmatch(self.cluster):
+            raise Refused(
+                f"{self.cluster!r} is no name for a cluster", cure="use letters, digits, dots and dashes"
+            )
         if self.cluster and len(self.machines) > 1:
             raise Refused(
                 f"group {self.group} has several machines, and they could be on several hosts of a cluster",

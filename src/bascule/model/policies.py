@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .applications import application
 from .errors import Refused
 from .hours import OUTSIDE_OFFICE, Hours
 from .retention import Ladder
@@ -31,7 +32,9 @@ class Policy:
 
     ``app_consistent_seconds`` is how often a point is to be more than crash-consistent, 0 for never;
     ``agent`` freezes the guests for it (``auto``, ``off``, or the socket of its channel), ``before`` and
-    ``after`` are commands of the operator around that (R-RP-1). Between points a machine that
+    ``after`` are commands of the operator around that, ``applications`` say what to ready in the guests, as
+    ``NAME`` or ``MACHINE=NAME`` (R-RP-1). ``limit`` is its own bandwidth by the hour beside that of the host,
+    ``workers`` are its threads if not as many as the host gives each (R-R-4). Between points a machine that
     writes nothing is looked at every interval, and becomes a point every ``idle_point_seconds``.
     """
 
@@ -44,6 +47,9 @@ class Policy:
     agent: str = AUTO
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
+    limit: str = ""
+    workers: int = 0
 
     def __post_init__(self) -> None:
         if self.interval_seconds not in INTERVALS:
@@ -62,5 +68,12 @@ class Policy:
                 f" every {self.app_consistent_seconds} s",
                 cure="ask for consistent points less often, or make points more often",
             )
+        if self.applications and self.agent == OFF:
+            raise Refused(
+                "applications are made ready by the guest's agent, and that is off",
+                cure="leave --agent off out; or make them ready by commands of your own: --before, --after",
+            )
+        for words in self.applications:
+            application(words)
         Ladder.parse(self.retention)
         Hours.parse(self.resync_hours)

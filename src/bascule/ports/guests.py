@@ -29,6 +29,12 @@ class GuestAgent(Protocol):
     def is_frozen(self) -> bool:
         """Ask the guest whether its file systems stand still."""
 
+    def run(self, script: str, seconds: float) -> None:
+        """Have the guest's shell run a script as root; Unavailable if it fails, or takes longer.
+
+        Not while the guest is frozen. One that takes too long goes on in the guest.
+        """
+
     def settle(self) -> None:
         """Thaw what an owner left frozen that died together with its watch; else ask the guest nothing."""
 

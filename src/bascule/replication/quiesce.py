@@ -1,8 +1,9 @@
 """Guests made ready for an instant, and let go on after it (R-RP-1, R-R-8).
 
-Order: note that the command after is owed; run the command before; freeze the guests of all machines at
-one time; the instant; thaw them; run the command after; take the note away. Whoever is killed in between
-leaves guests that their watches thaw, and a note by which the next owner runs the command after.
+Order: note that the command after is owed; run the command before; make the applications in the guests
+ready; freeze the guests of all machines at one time; the instant; thaw them; let the applications go on; run
+the command after; take the note away. Whoever is killed in between leaves guests that their watches thaw, and
+a note by which the next owner runs the command after; applications go on by themselves.
 
 None of it keeps a point from being made. What fails makes it crash-consistent, and says why. A point counts
 as more only if each guest that was frozen says of *our* thaw that it stood still until then.
@@ -19,12 +20,13 @@ from pathlib import Path
 
 import structlog
 
+from bascule.model.applications import applications_of
 from bascule.model.errors import BasculeError, Unavailable
 from bascule.model.policies import Consistency
 from bascule.ports.guests import Commands, GuestAgent
 
 COMMAND_SECONDS = 30.0
-"""How long a command of the operator may take."""
+"""How long a command of the operator may take, and a script in a guest."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,7 @@ class Around:
     commands: Commands
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
 
     def run(self, phase: str, machines: Sequence[str]) -> None:
         """Run the command before or after, if there is one."""
@@ -82,13 +85,17 @@ class Quiesce:
         found = [Consistency.CRASH]
         try:
             is_ready = self._run_before(machines)
+            has_consent = is_ready and self._run_in_guests("before", machines)
             frozen = self._freeze(machines) if is_ready and self._agents else {}
             try:
                 yield lambda: found[0]
             finally:
                 is_still = self._thaw(frozen)
+                has_consent &= self._run_in_guests("after", machines) if is_ready else False
             if is_ready and (not self._agents or (is_still and len(frozen) == len(machines))):
-                found[0] = Consistency.APPLICATION if self._around.before else Consistency.FILE_SYSTEM
+                is_asked = bool(self._around.before or self._around.applications)
+                is_application = is_asked and has_consent
+                found[0] = Consistency.APPLICATION if is_application else Consistency.FILE_SYSTEM
         finally:
             self._run_after(machines)
 
@@ -98,6 +105,24 @@ class Quiesce:
             if not self._tried("before", partial(_write, note, " ".join(machines))):
                 return False
         return self._tried("before", partial(self._around.run, "before", machines))
+
+    def _run_in_guests(self, phase: str, machines: Sequence[str]) -> bool:
+        """Run what is shipped for the applications of the guests, in all guests at one time."""
+
+        def run(machine: str) -> None:
+            found = applications_of(machine, self._around.applications)
+            scripts = [each.before if phase == "before" else each.after for each in found]
+            agent = self._agents.get(machine)
+            for script in filter(None, scripts):
+                if agent is None:
+                    raise Unavailable("nobody knows the channel of its guest agent")
+                try:
+                    agent.run(script, COMMAND_SECONDS)
+                finally:
+                    if phase == "after":
+                        agent.close()
+
+        return not self._around.applications or self._each(machines, run)
 
     def _run_after(self, machines: Sequence[str]) -> None:
         if self._around.note.exists():

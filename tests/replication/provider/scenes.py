@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from bascule.apps.chance import SystemIds
+from bascule.data.pipeline.flow.throttle import Schedule, Throttle
 from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.commands.host import HostCommands
 from bascule.drivers.hypervisors.fake.agent import FakeAgent, FakeGuest
@@ -71,6 +72,7 @@ class Scene:
             agent=lambda _words, _room, _which: FakeAgent(self.guest, self.clock),
             commands=HostCommands({}),
             local_time=lambda at: datetime.fromtimestamp(at, UTC),
+            throttle_of=lambda rate: Throttle(self.clock, Schedule(int(rate))) if rate else None,
         )
 
     def open_vault(self, place: str, key_file: str) -> Vault:

@@ -321,3 +321,18 @@ def test_a_silent_agent_costs_a_wait_now_and_then_and_no_point(scene: Scene) -> 
     scene.step(item)
     assert scene.facts().only_crash == ""
     assert scene.facts().app_consistent_at is not None
+
+
+def test_r_r_4_an_item_is_held_to_a_limit_of_its_own_and_no_other_is(tmp_path: Path) -> None:
+    """Two first copies of the same size: one at 100 KB a second, one as fast as it goes."""
+    scene = Scene(tmp_path, ("slow", "quick"))
+    scene.protect("slow", limit="100000")
+    scene.protect("quick")
+    begun = scene.clock.time
+    items = {name: scene.item(name) for name in ("quick", "slow")}
+    for name in ("quick", "slow", "quick"):
+        items[name].step()
+        scene.write(name)
+    assert scene.clock.time == begun
+    items["slow"].step()
+    assert scene.clock.time - begun > 0.9 * SIZE / 100_000, "it waits until the line has carried its copy"

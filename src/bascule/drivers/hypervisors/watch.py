@@ -10,8 +10,8 @@ owner to thaw. A freeze that is not answered in time is followed by a thaw at on
 next: a guest that freezes late does not stay so. That answer is waited for as long as the machine lives,
 ten minutes at most.
 
-Orders are lines: ``freeze``, ``thaw``, ``status``. Answers are JSON lines. Standard library only, and
-little of that: it has to be there quickly.
+Orders are lines: ``freeze``, ``thaw``, ``status``, ``run JSON``. Answers are JSON lines. Standard
+library only, and little of that: it has to be there quickly.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ class Guest(Protocol):
     def status(self, until: float) -> str:
         """Ask whether the guest is ``frozen``."""
 
+    def run(self, script: str, until: float) -> tuple[int, str]:
+        """Have the guest's shell run a script; return its exit code and the end of what it printed."""
+
     def thawed(self, end: float) -> int | None:
         """Thaw, behind a freeze that was not answered; return of how many file systems, None if unknown."""
 
@@ -89,6 +92,10 @@ class Watch:
                 self._mark.touch()
                 self._is_frozen = True
                 self._freeze(until)
+            elif order.startswith("run "):
+                told = json.loads(order.removeprefix("run "))
+                code, said = self._guest.run(told["script"], _in(told["seconds"]))
+                _say({"ran": code, "said": said})
             elif order == "status":
                 _say({"status": self._guest.status(_in(SYNC_SECONDS))})
         return order

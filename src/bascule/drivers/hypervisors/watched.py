@@ -63,7 +63,22 @@ class WatchedAgent:
 
     def is_frozen(self) -> bool:
         """See GuestAgent."""
-        return str(self._watching().ask("status", "status", SYNC_SECONDS)) == "frozen"
+        return str(self._watching().ask("status", "status", SYNC_SECONDS)["status"]) == "frozen"
+
+    def run(self, script: str, seconds: float) -> None:
+        """See GuestAgent."""
+        words = json.dumps({"script": script, "seconds": seconds})
+        try:
+            answer = self._watching().ask(f"run {words}", "ran", seconds + SYNC_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+        if answer["ran"]:
+            said = str(answer.get("said", "")).strip()
+            raise Unavailable(
+                f"a script in the guest ended with {answer['ran']}{': ' if said else ''}{said}",
+                cure="run it there by hand, and see why",
+            )
 
     def settle(self) -> None:
         """See GuestAgent."""
@@ -76,7 +91,7 @@ class WatchedAgent:
         return None if self._watch is None else self._watch.pid
 
     def _order(self, word: str, key: str, seconds: float) -> int:
-        return int(self._watching().ask(word, key, seconds))
+        return int(self._watching().ask(word, key, seconds)[key])
 
     def _watching(self) -> _Ordered:
         if self._watch is None:
@@ -112,8 +127,8 @@ class _Ordered:
         self._heard = b""
         self._is_ready = False
 
-    def ask(self, word: str, key: str, seconds: float) -> Any:
-        """Give an order and return what is answered under a key."""
+    def ask(self, word: str, key: str, seconds: float) -> dict[str, Any]:
+        """Give an order and return the answer, which has a key."""
         if not self._is_ready:
             self._answer("ready", _STARTS_SECONDS)
             self._is_ready = True
@@ -125,7 +140,7 @@ class _Ordered:
             return self._answer(key, 0.0, error)
         return self._answer(key, seconds + _SLACK_SECONDS)
 
-    def _answer(self, key: str, seconds: float, cause: OSError | None = None) -> Any:
+    def _answer(self, key: str, seconds: float, cause: OSError | None = None) -> dict[str, Any]:
         until = time.monotonic() + seconds
         line = self._line(until)
         if line is None:
@@ -133,12 +148,12 @@ class _Ordered:
                 "the watch over a guest's freeze does not answer any more",
                 cure="see whether something ends processes on this host",
             ) from cause
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise Unavailable(answer["error"])
         if key not in answer:
             raise Unavailable("the guest was thawed before it was asked for, for that took too long")
-        return answer[key]
+        return answer
 
     def _line(self, until: float) -> bytes | None:
         assert self._process.stdout is not None

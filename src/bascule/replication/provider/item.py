@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bascule.data.pipeline.flow.crew import Cancel
+from bascule.data.pipeline.flow.throttle import Throttle
 from bascule.model.errors import BasculeError, Cancelled, Fenced, Off, Refused, Unavailable
 from bascule.model.generations import family
 from bascule.model.health import Level
@@ -28,7 +29,7 @@ from .ledger import Ledger
 from .outcome import disk_changes, of_cycle
 from .owner import Foreign, Owner, signed
 from .stillness import Stillness
-from .workshop import Workshop
+from .workshop import Own, Workshop
 
 # How long an item that waits for a person, or for its hours, sleeps; a changed wish wakes it.
 REST_SECONDS = 60.0
@@ -64,6 +65,7 @@ class Item:
         self._due: float | None = None
         self._has_tried = False
         self._is_over = False
+        self._line: Throttle | None = None
         facts = self._ledger.facts
         self._has_come = facts.newest is None or facts.state not in _HERE
 
@@ -131,6 +133,7 @@ class Item:
     def _obey(self, wish: Wish) -> None:
         """A wish that is new to the facts ends what waited for it."""
         self._due, self._has_tried = None, False
+        self._line = self._shop.throttle_of(wish.policy.limit)
         facts = self._ledger.facts
         if wish.generation == facts.generation:
             return
@@ -291,11 +294,12 @@ class Item:
             lambda disk: wish.wants(*disk),
             still.around if still is not None else unprepared,
         )
+        own = Own(wish.group, self._line, wish.policy.workers)
         world = World(
             vault,
             self._shop.clock,
             self._shop.open_source,
-            lambda: self._shop.conduct(self._cancel, self._ledger.headway),
+            lambda: self._shop.conduct(self._cancel, self._ledger.headway, own),
             rules,
         )
         members = [
@@ -316,7 +320,14 @@ class Item:
             for name, words, room in places(wish, self.folder)
             if policy.agent != OFF
         }
-        around = Around(wish.group, self.folder.path / "after-is-owed", commands, policy.before, policy.after)
+        around = Around(
+            wish.group,
+            self.folder.path / "after-is-owed",
+            commands,
+            policy.before,
+            policy.after,
+            policy.applications,
+        )
         return Stillness(wish, Quiesce(around, agents), self._ledger, self._shop.clock)
 
     def _believes(self) -> bool:

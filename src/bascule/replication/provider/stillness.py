@@ -26,6 +26,7 @@ class Stillness:
         self._quiesce = quiesce
         self._ledger = ledger
         self._clock = clock
+        self._told = ""
         self._quiesce.settle()
 
     @property
@@ -51,7 +52,12 @@ class Stillness:
             yield found
         complaint = self._quiesce.complaint
         is_crash = found() is Consistency.CRASH
-        if complaint and complaint != self._ledger.facts.only_crash:
-            event = "only-crash-consistent" if is_crash else "command-after-failed"
+        if complaint and complaint not in (self._ledger.facts.only_crash, self._told):
+            event = "only-crash-consistent" if is_crash else _less_than(found())
             self._ledger.note(event, Level.WARNING, message=complaint)
+        self._told = complaint
         self._ledger.put(only_crash=complaint if is_crash else "")
+
+
+def _less_than(found: Consistency) -> str:
+    return "only-file-system-consistent" if found is Consistency.FILE_SYSTEM else "command-after-failed"

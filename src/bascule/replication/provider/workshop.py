@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from bascule.data.pipeline.flow.buffers import Buffers
 from bascule.data.pipeline.flow.conduct import Conduct
@@ -26,6 +27,14 @@ def free_in(path: Path) -> int:
     return shutil.disk_usage(next(one for one in (path, *path.parents) if one.exists())).free
 
 
+class Own(NamedTuple):
+    """What an item has for itself (R-R-4): its name on the line, a throttle, and threads if not the usual."""
+
+    payer: str
+    throttle: Throttle | None = None
+    workers: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path,
@@ -34,7 +43,8 @@ class Workshop:
     known; it connects to nothing yet.
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
-    transfers at one time; the throttle and the buffers are shared by all of them.
+    transfers at one time; the throttle and the buffers are shared by all of them, in equal shares.
+    ``throttle_of`` makes one of an item's own of what its policy says.
     """
 
     clock: Clock
@@ -51,8 +61,10 @@ class Workshop:
     commands: Commands | None = None
     local_time: Callable[[float], datetime] = datetime.fromtimestamp
     free_bytes: Callable[[Path], int] = free_in
+    throttle_of: Callable[[str], Throttle | None] = lambda _limit: None
 
-    def conduct(self, cancel: Cancel, observer: Observer) -> Conduct:
+    def conduct(self, cancel: Cancel, observer: Observer, own: Own) -> Conduct:
         """Return how to conduct one transfer."""
-        meter = Meter(self.clock, observer)
-        return Conduct(meter, cancel, self.throttle, self.workers, self.workers, self.buffers)
+        meter, workers = Meter(self.clock, observer), own.workers or self.workers
+        line = (cancel, self.throttle, workers, workers, self.buffers)
+        return Conduct(meter, *line, own_throttle=own.throttle, payer=own.payer)

@@ -134,3 +134,33 @@ def test_a_cancel_ends_the_wait() -> None:
     with pytest.raises(Cancelled):
         Throttle(clock, Schedule(1)).spend(1000, partial(cancel.check))
     assert clock.now() == at()
+
+
+def test_those_who_share_a_line_have_equal_parts_of_it_and_what_one_leaves_the_others_get() -> None:
+    """R-R-4: one sends a lot, one as much as its part, one little; the line is never idle."""
+    clock = SetClock(at())
+    throttle = Throttle(clock, Schedule(900))
+    sent = dict.fromkeys(("much", "fair", "little"), 0)
+    wants = {"much": 100_000, "fair": 400, "little": 100}
+    throttle.owe(900)  # the burst
+    clock.time += 1.0
+    for _ in range(100):
+        for payer, count in wants.items():
+            if throttle._charge(0, payer) == 0.0 and sent[payer] < count * 10:
+                throttle.owe(100, payer)
+                sent[payer] += 100
+        clock.time += 0.1
+    assert sent["little"] == 1000, "who needs less than its part never waits long"
+    assert abs(sent["fair"] - 3500) <= 600
+    assert abs(sum(sent.values()) - 9000) <= 900
+
+
+def test_a_payer_with_many_threads_has_no_more_than_one_with_one() -> None:
+    clock = SetClock(at())
+    throttle = Throttle(clock, Schedule(1000))
+    throttle.owe(1000)
+    throttle.owe(8000, "eight threads")
+    throttle.owe(1000, "one thread")
+    clock.time += 3.0
+    assert throttle._charge(0, "one thread") == 0.0
+    assert throttle._charge(0, "eight threads") > 0.0

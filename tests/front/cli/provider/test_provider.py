@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,20 @@ def test_what_cannot_be_consistent_is_refused(office: Office, options: list[str]
     said = office.desk.run(*words)
     assert said.code == 2
     assert not (office.folder / "machines" / "web" / "wish.json").exists()
+
+
+def test_a_group_has_a_limit_threads_and_applications_of_its_own(office: Office) -> None:
+    """R-R-4, R-RP-1."""
+    office.protect(
+        "fake:a", "web", *("--limit", "5M,1M@mon-fri/08:00-18:00", "--workers", "1", "--application", "mysql")
+    )
+    wish = office.folder / "machines" / "web" / "wish.json"
+    policy = json.loads(wish.read_text())["policy"]
+    found = (policy["limit"], policy["workers"], policy["applications"])
+    assert found == ("5M,1M@mon-fri/08:00-18:00", 1, ["mysql"])
+    words = ["protect", "fake:a", office.desk.store, "--folder", office.folder]
+    for option, wrong in (("--limit", "fast"), ("--application", "oracle"), ("--cluster", "a b")):
+        assert office.desk.run(*words, option, wrong).code == 2
 
 
 def test_a_machine_of_libvirt_is_protected_by_the_words_it_was_named_by(office: Office) -> None:

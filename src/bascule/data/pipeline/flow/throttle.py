@@ -3,6 +3,10 @@
 One throttle is shared by all transfers that share a line. It counts after the
 fact: a transfer reports what it sent and is held back until the line has had
 time to carry it, so the mean is exact and units need not be cut to fit.
+
+Who reports is a *payer*, such as an item of a provider. What the line carries is credited to all who owe
+in equal parts, and what one of them does not need to the others: so each has its share, however
+many threads it has and however much the others send.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ BURST_SECONDS = 1.0
 NAP_SECONDS = 0.5
 # Shorter naps cost more than they wait; what is overslept is credit for the next unit.
 SHORTEST_NAP_SECONDS = 0.002
+
+# Less than a byte is not owed: what is left of it is of the arithmetic.
+_NOTHING = 0.5
 
 EVERY_DAY = frozenset(range(7))
 
@@ -75,7 +82,8 @@ class Throttle:
         self._clock = clock
         self._schedule = schedule
         self._lock = Lock()
-        self._balance = 0.0
+        self._saved = 0.0
+        self._debts: dict[str, float] = {}
         self._counted = clock.monotonic()
 
     def change(self, schedule: Schedule) -> None:
@@ -84,33 +92,35 @@ class Throttle:
             self._refill()
             self._schedule = schedule
 
-    def spend(self, count: int, check: Callable[[], None]) -> None:
-        """Report ``count`` bytes sent and wait until the line may be used again.
+    def spend(self, count: int, check: Callable[[], None], payer: str = "") -> None:
+        """Report ``count`` bytes sent and wait until their payer may use the line again.
 
         ``check`` is called before every nap, and ends the wait by raising.
         """
-        nap = self._charge(count)
+        nap = self._charge(count, payer)
         while nap:
             check()
             self._clock.sleep(nap)
-            nap = self._charge(0)
+            nap = self._charge(0, payer)
 
-    def owe(self, count: int) -> None:
-        """Report ``count`` bytes sent without waiting; whoever uses the line next waits for them."""
-        self._charge(count)
+    def owe(self, count: int, payer: str = "") -> None:
+        """Report ``count`` bytes sent without waiting; the payer waits for them with its next."""
+        self._charge(count, payer)
 
-    def _charge(self, count: int) -> float:
-        """Take ``count`` from the balance and return how long to nap, 0 for not at all."""
+    def _charge(self, count: int, payer: str) -> float:
+        """Add ``count`` to what a payer owes and return how long to nap, 0 for not at all."""
         with self._lock:
             rate = self._refill()
             if rate is None:
                 return 0.0
-            self._balance -= count
+            self._debts[payer] = self._debts.get(payer, 0.0) + count
+            self._credit(0.0)
             if rate == 0:
                 return NAP_SECONDS
-            if self._balance >= 0:
+            debt = self._debts.get(payer, 0.0)
+            if not debt:
                 return 0.0
-            return max(min(-self._balance / rate, NAP_SECONDS), SHORTEST_NAP_SECONDS)
+            return max(min(debt * len(self._debts) / rate, NAP_SECONDS), SHORTEST_NAP_SECONDS)
 
     def _refill(self) -> int | None:
         """Credit the time that passed at the rate of now; a window's edge blurs by one nap."""
@@ -118,7 +128,20 @@ class Throttle:
         now = self._clock.monotonic()
         passed, self._counted = now - self._counted, now
         if rate is None:
-            self._balance = 0.0
+            self._saved = 0.0
+            self._debts.clear()
         else:
-            self._balance = min(self._balance + passed * rate, BURST_SECONDS * rate)
+            self._credit(passed * rate)
+            self._saved = min(self._saved, BURST_SECONDS * rate)
         return rate
+
+    def _credit(self, count: float) -> None:
+        """Give credit to those who owe, in equal parts; what nobody needs is saved."""
+        left, self._saved = self._saved + count, 0.0
+        owing = sorted(self._debts.items(), key=lambda entry: entry[1])
+        for place, (payer, debt) in enumerate(owing):
+            paid = min(debt, left / (len(owing) - place))
+            left -= paid
+            self._debts[payer] = debt - paid
+        self._debts = {payer: debt for payer, debt in self._debts.items() if debt > _NOTHING}
+        self._saved = left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bascule.model.errors import Unavailable
 from bascule.ports.chance import Clock
@@ -11,11 +11,16 @@ from bascule.ports.guests import FROZEN_AT_MOST_SECONDS
 
 @dataclass(slots=True, eq=False)
 class FakeGuest:
-    """A guest with file systems; ``frozen_at`` is None while they are written to."""
+    """A guest with file systems; ``frozen_at`` is None while they are written to.
+
+    ``ran`` are the scripts that it was told to run; those that contain ``refuses`` fail.
+    """
 
     file_systems: int = 2
     is_silent: bool = False
     frozen_at: float | None = None
+    ran: list[str] = field(default_factory=list)
+    refuses: str = ""
 
     def thaw(self) -> int:
         """Thaw, as anybody may."""
@@ -53,6 +58,16 @@ class FakeAgent:
         if since is not None and self._is_ours and self._clock.monotonic() - since >= self._limit:
             self._guest.thaw()
         return self._guest.frozen_at is not None
+
+    def run(self, script: str, seconds: float) -> None:
+        """See GuestAgent. Nothing is run; the guest keeps what it was told."""
+        del seconds
+        self._must_answer()
+        if self._guest.frozen_at is not None:
+            raise Unavailable("the guest is frozen, and runs nothing")
+        self._guest.ran.append(script)
+        if self._guest.refuses and self._guest.refuses in script:
+            raise Unavailable("a script in the guest ended with 1")
 
     def settle(self) -> None:
         """See GuestAgent."""

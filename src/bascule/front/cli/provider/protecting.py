@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,12 +15,12 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.belonging import must_be_here
 from bascule.front.cli.words.options import Json, KeyFilePath, Store, tools_of
-from bascule.front.cli.words.quantities import seconds_from, seconds_text
+from bascule.front.cli.words.quantities import seconds_from
 from bascule.model import belonging
 from bascule.model.belonging import Belonging
 from bascule.model.errors import BasculeError, Missing, Refused, Unavailable
 from bascule.model.items import Wish, name_of
-from bascule.model.policies import AUTO, OFF, Policy
+from bascule.model.policies import AUTO, INTERVALS, OFF, Policy
 from bascule.ports.hypervisors import Hypervisor
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
@@ -29,7 +28,6 @@ from .checking import complaints, found_lines
 from .naming import FolderPath, GroupName, provider_of
 
 _DEFAULT = Policy()
-_CLUSTER = re.compile(r"[A-Za-z0-9.-]*")
 
 Machines = Annotated[
     list[str],
@@ -105,6 +103,35 @@ Cluster = Annotated[
         show_default=False,
     ),
 ]
+Application = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--application",
+        metavar="[MACHINE=]NAME",
+        help="Make postgresql, mysql or mariadb in the guest ready for that, by its agent; may be repeated.",
+        show_default=False,
+    ),
+]
+OwnLimit = Annotated[
+    str,
+    typer.Option(
+        "--limit",
+        metavar="RATE",
+        help="Bytes a second for this group, beside the host's limit: 5M, or 5M,1M@mon-fri/08:00-18:00.",
+        show_default=False,
+    ),
+]
+OwnWorkers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=0,
+        max=64,
+        metavar="N",
+        help="Threads that compress and seal for this group. [the provider's]",
+        show_default=False,
+    ),
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the group over from whoever writes it: that stops for good.")
 ]
@@ -126,6 +153,9 @@ def protect(
     agent: Agent = AUTO,
     before: Before = "",
     after: After = "",
+    application: Application = None,
+    limit: OwnLimit = "",
+    workers: OwnWorkers = 0,
     cluster: Cluster = "",
     take_over: TakeOver = False,
     check: Annotated[bool, typer.Option(help="Look first whether all that is needed is there.")] = True,
@@ -134,38 +164,38 @@ def protect(
 ) -> None:
     """Have the provider of this host keep a running machine replicated, and return at once.
 
-    The provider begins with a full copy, and goes on with what changes. `bascule status` shows how far it is.
+    The provider begins with a full copy, and goes on with what changes: `bascule status` shows it.
     Given again for the same group, this changes what is wanted of it; nothing starts anew.
+    With `--cluster` the machine may move to a host that was told the same: whoever finds it running goes on.
 
     With `--consistent-every` the guest's agent freezes its file systems around the instant of a point, ten
     seconds at most; the channel of an adopted QEMU lies beside its QMP socket: web.agent, web.qmp. Commands
     find BASCULE_GROUP and BASCULE_MACHINES. What fails makes a crash-consistent point, and an event.
 
-    With `--cluster` the machine may move to another host whose provider was told the same: whichever finds it
-    running goes on, by what its disks recorded or else by digests, and the one that it left stops.
-
     \b
     Examples:
       bascule protect /run/vm/web.qmp /srv/points --folder /srv/provider --every 5s
       bascule protect /run/vm/web.qmp s3://backup/points --keep 2h:all,24h:1h --resync-hours any
-      bascule protect /srv/host#db /srv/points --group db --cluster blue
-      bascule protect /srv/host#db /srv/points --consistent-every 1h --before 'hold on' --after 'hold off'
+      bascule protect /srv/host#db /srv/points --consistent-every 1h --application postgresql
+      bascule protect /srv/host#db /srv/points --cluster blue --limit 5M --before 'hold on' --after 'hold off'
     """
-    tools, screen = tools_of(context), Screen(is_json=is_json)
-    name = _group_name(group, machines)
     policy = Policy(
         interval_seconds=seconds_from(every),
         retention=keep,
         rpo_threshold_seconds=seconds_from(rpo),
         resync_hours=resync_hours,
-        app_consistent_seconds=seconds_from(consistent_every) if consistent_every else 0,
+        app_consistent_seconds=seconds_from(consistent_every or "0s"),
         agent=_agent(agent, machines),
         before=_command(before),
         after=_command(after),
+        applications=tuple(application or ()),
+        limit=_limit(limit),
+        workers=workers,
     )
-    wanted = Wish(name, tuple(map(_machine, machines)), _place(store), _key_of(tools, key_file), policy)
-    wanted = replace(wanted, exclude=tuple(exclude or ()), cluster=_cluster(cluster))
-    _put_down(screen, provider_of(tools, folder), wanted, tools if check else None, take_over=take_over)
+    tools, words = tools_of(context), tuple(map(_machine, machines))
+    found = (_group_name(group, machines), words, _place(store), _key_of(tools, key_file), policy)
+    wanted = Wish(*found, exclude=tuple(exclude or ()), cluster=cluster)
+    _put_down(tools, provider_of(tools, folder), wanted, Screen(is_json=is_json), (check, take_over))
     _tell_hosts(tools, wanted)
 
 
@@ -226,18 +256,19 @@ def _group_name(group: str, machines: list[str]) -> str:
 
 
 def _put_down(
-    screen: Screen, provider: ProviderFolder, wanted: Wish, checked: Tools | None, *, take_over: bool
+    tools: Tools, provider: ProviderFolder, wanted: Wish, screen: Screen, asked: tuple[bool, bool]
 ) -> None:
-    """Write a wish down, and say whether somebody is there to obey it."""
+    """Write a wish down, if need be after a look, or a take-over; say whether somebody is there to obey."""
     item = provider.item(wanted.group)
-    if checked is not None:
-        wanted = _checked(checked, screen, item, wanted, take_over=take_over)
+    is_checked, is_taken = asked
+    if is_checked:
+        wanted = _checked(tools, screen, item, wanted, take_over=is_taken)
     written = item.change(lambda before: _merged(before, wanted))
     assert written is not None
     is_running = provider.heartbeat().is_running
     hint = "" if is_running else f" No provider runs there: `bascule provider run {provider.path}`."
     document = {"group": wanted.group, "generation": written.generation, "is_running": is_running}
-    every = seconds_text(wanted.policy.interval_seconds)
+    every = INTERVALS[wanted.policy.interval_seconds]
     words = f"Group {wanted.group} is to be replicated into {written.store} every {every}.{hint}"
     screen.show(document, [words])
 
@@ -270,10 +301,12 @@ def _machine(words: str) -> str:
     return f"{Path(place).absolute()}{hash_sign}{name}" if is_path else words
 
 
-def _cluster(name: str) -> str:
-    if not _CLUSTER.fullmatch(name):
-        raise Refused(f"{name!r} is no name for a cluster", cure="use letters, digits, dots and dashes")
-    return name
+def _limit(rates: str) -> str:
+    from bascule.front.cli.words.rates import schedule_from
+
+    if rates:
+        schedule_from(rates)
+    return rates
 
 
 def _agent(words: str, machines: list[str]) -> str:

@@ -135,4 +135,5 @@ def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "
             threads,
             agent=tools.agent,
             commands=tools.commands,
+            throttle_of=partial(throttle_of, tools.clock),
         )

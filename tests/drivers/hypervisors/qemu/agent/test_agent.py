@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,47 @@ def guest(tmp_path: Path) -> Iterator[Watched]:
 
 class TestQemuAgent(GuestContract):
     """The contract, with real watches."""
+
+
+def ended(code: int, said: bytes = b"") -> Callable[[dict[str, object]], bytes]:
+    """Answer that a script has ended."""
+
+    def answer(asked: dict[str, object]) -> bytes:
+        found = {"exited": True, "exitcode": code, "out-data": base64.b64encode(said).decode()}
+        return json.dumps({"return": found, "id": asked["id"]}).encode() + b"\n"
+
+    return answer
+
+
+def began(asked: dict[str, object]) -> bytes:
+    return json.dumps({"return": {"pid": 7}, "id": asked["id"]}).encode() + b"\n"
+
+
+def test_a_script_runs_in_the_guest_before_a_freeze_of_the_same_watch(guest: Watched) -> None:
+    """R-RP-1: the channel serves one client, so who freezes runs what comes before."""
+    guest.inside.instead = {"guest-exec": began, "guest-exec-status": ended(0)}
+    agent = guest.agent()
+    agent.run("echo ready", 5)
+    watch = agent.watched_by
+    assert agent.freeze() == FILE_SYSTEMS
+    assert agent.watched_by == watch
+    assert agent.thaw() == FILE_SYSTEMS
+
+
+def test_a_script_that_fails_in_the_guest_says_what_it_said(guest: Watched) -> None:
+    guest.inside.instead = {"guest-exec": began, "guest-exec-status": ended(3, b"no such database\n")}
+    agent = guest.agent()
+    with pytest.raises(Unavailable, match="ended with 3: no such database"):
+        agent.run("false", 5)
+    assert agent.freeze() == FILE_SYSTEMS, "which says nothing about the guest's file systems"
+    agent.thaw()
+
+
+@pytest.mark.parametrize("said", [b'{"return": {"pid": "7"}}\n', b'{"return": 7}\n', b"[]\n"])
+def test_a_guest_that_answers_oddly_about_a_script_is_unavailable(guest: Watched, said: bytes) -> None:
+    guest.inside.instead = {"guest-exec": lambda _: said}
+    with pytest.raises(Unavailable):
+        guest.agent().run("true", 5)
 
 
 def test_nobody_at_the_socket_means_that_nothing_was_frozen(tmp_path: Path) -> None:

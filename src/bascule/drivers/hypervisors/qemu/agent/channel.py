@@ -67,11 +67,12 @@ class Channel:
             except (ValueError, RecursionError):
                 continue  # what was left in the channel
 
-    def ask(self, command: str, until: float) -> None:
+    def ask(self, command: str, until: float, **arguments: object) -> None:
         """Send a command; its answer is fetched by ``answer``, in the order of commands."""
         self._number += 1
         self._asked.append(self._number)
-        self._put(_line({"execute": command, "id": self._number}), until)
+        words = {"arguments": {key.replace("_", "-"): value for key, value in arguments.items()}}
+        self._put(_line({"execute": command, "id": self._number} | (words if arguments else {})), until)
 
     @property
     def waits_for_more(self) -> bool:

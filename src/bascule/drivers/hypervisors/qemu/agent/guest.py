@@ -5,6 +5,7 @@ Standard library only, and little of that: it has to be there quickly.
 
 from __future__ import annotations
 
+import base64
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ from .channel import Channel
 
 # A guest that is reset forgets what it was asked.
 _ANSWERS_SECONDS: Final = 30.0
+_LOOKS_SECONDS: Final = 0.05
+_KILLED: Final = 128
+_SHOWN: Final = 300
 
 
 class ChannelGuest:
@@ -44,6 +48,20 @@ class ChannelGuest:
         self._channel.ask("guest-fsfreeze-status", until)
         return str(self._channel.answer(until))
 
+    def run(self, script: str, until: float) -> tuple[int, str]:
+        """See Guest."""
+        words = {"path": "/bin/sh", "arg": ["-c", script], "capture_output": True}
+        self._channel.ask("guest-exec", until, **words)
+        number = _told(self._channel.answer(until), "pid")
+        while time.monotonic() < until:
+            self._channel.ask("guest-exec-status", until, pid=number)
+            found = self._channel.answer(until)
+            if isinstance(found, dict) and found.get("exited"):
+                code = _KILLED if "signal" in found else _told(found, "exitcode")
+                return code, _text(found.get("out-data", ""))
+            time.sleep(_LOOKS_SECONDS)
+        raise Unavailable("a script in the guest takes too long", cure="see what it waits for there")
+
     def thawed(self, end: float) -> int | None:
         """See Guest."""
         is_new = self._channel.descriptor() < 0
@@ -64,6 +82,21 @@ class ChannelGuest:
         except Unavailable:
             self._channel.close()
             return None
+
+
+def _told(found: object, what: str) -> int:
+    """Return a number from an answer of a guest, which may be anything."""
+    value = found.get(what) if isinstance(found, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Unavailable("the guest agent answers what was not asked", cure="restart it in the guest")
+    return value
+
+
+def _text(found: object) -> str:
+    try:
+        return base64.b64decode(str(found)).decode(errors="replace")[-_SHOWN:]
+    except ValueError:
+        return ""
 
 
 if __name__ == "__main__":
