@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.fake.agent import FakeAgent, FakeGuest
-from bascule.model.applications import APPLICATIONS
+from bascule.model.consent.applications import APPLICATIONS
 from bascule.model.errors import Unavailable
 from bascule.model.policies import Consistency
 from bascule.replication.quiesce import Around, Quiesce

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .applications import application
+from .consent.applications import application
 from .errors import Refused
 from .hours import OUTSIDE_OFFICE, Hours
 from .retention import Ladder

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from bascule.model.applications import applications_of
+from bascule.model.consent.applications import applications_of
 from bascule.model.errors import BasculeError, Unavailable
 from bascule.model.policies import Consistency
 from bascule.ports.guests import Commands, GuestAgent

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.model.applications import APPLICATIONS, application, applications_of
+from bascule.model.consent.applications import APPLICATIONS, application, applications_of
 from bascule.model.errors import Refused
 from bascule.model.policies import Policy
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import Refused
+from ..errors import Refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What applications in guests consent to a point by."""
