@@ -19,8 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bascule.model.errors import Refused, Unavailable
+from bascule.ports.nodes import Nodes
 
 from .books import SqlBooks
+from .nodes import OneNode, PostgresNodes
 
 _BUSY_MILLISECONDS = 30_000
 _TURN = 0x62617363
@@ -64,6 +66,12 @@ class SqlCatalog:
             else:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield SqlBooks(connection)
+
+    def nodes(self) -> Nodes:
+        """Return who runs the jobs of this catalog."""
+        if self._is_sqlite:
+            return OneNode(Path(str(self.engine.url.database)))
+        return PostgresNodes(self.engine)
 
     def close(self) -> None:
         """Let the database go."""

@@ -81,6 +81,7 @@ class Fact(StrEnum):
     TEST_STARTED = "test started"
     CLEANED = "cleaned up"
     RESYNCED = "resynchronised"
+    RESYNC_STOPPED = "resynchronisation stopped"
 
 
 Word = Command | Fact
@@ -111,6 +112,7 @@ PROTECTION = Machine(
         (P.CANCELLING, F.CANCELLED): P.PROTECTED,
         (P.FAILED_OVER, C.COMMIT): P.COMMITTING,
         (P.COMMITTING, F.COMMITTED): P.COMMITTED,
+        (P.COMMITTING, F.ABANDONED): P.FAILED_OVER,
         (P.COMMITTED, C.DISABLE): P.DISABLING,
         (P.DISABLING, F.REMOVED): P.UNPROTECTED,
     },
@@ -148,7 +150,11 @@ TEST = Machine(
 RESYNC = Machine(
     name="the resynchronisation",
     start=R.NONE,
-    table={(R.NONE, C.RESYNC): R.RUNNING, (R.RUNNING, F.RESYNCED): R.NONE},
+    table={
+        (R.NONE, C.RESYNC): R.RUNNING,
+        (R.RUNNING, F.RESYNCED): R.NONE,
+        (R.RUNNING, F.RESYNC_STOPPED): R.NONE,
+    },
 )
 
 MACHINES = (PROTECTION, SIDE, TEST, RESYNC)

@@ -67,6 +67,9 @@ JOB = Machine(
     },
 )
 
+FORWARD_ONLY = frozenset({Command.CANCEL, Command.DISABLE, Command.CLEAN_UP})
+"""Commands that take away: half done there is no way but on."""
+
 OF_PERSONS = (A.CANCEL, A.RESUME, A.RESTART)
 ENDED = (J.SUCCEEDED, J.FAILED, J.CANCELLED)
 
@@ -105,8 +108,8 @@ class Job:
     """One command on its way. ``generation`` is the item's, and every order to a site carries it.
 
     ``runner`` is who runs it now: a process that was taken for dead and is not finds another's name there,
-    and stops. ``is_cancelling`` is the flag that steps look at. ``question`` is what a person is asked, and
-    ``answer`` what was said.
+    and stops. ``turn`` counts the runners, for the sites to know the last one. ``is_cancelling`` is the flag
+    that steps look at. ``question`` is what a person is asked, and ``answer`` what was said.
     """
 
     id: JobId
@@ -119,6 +122,7 @@ class Job:
     by: str = ""
     state: JobState = JobState.QUEUED
     attempt: int = 1
+    turn: int = 0
     runner: str = ""
     is_cancelling: bool = False
     question: str = ""
@@ -143,8 +147,12 @@ class Job:
         return tuple(
             act
             for act in OF_PERSONS
-            if JOB.accepts(self.state, act) and not (act is Act.CANCEL and self.is_cancelling)
+            if JOB.accepts(self.state, act) and not (act is Act.CANCEL and not self._can_be_cancelled)
         )
+
+    @property
+    def _can_be_cancelled(self) -> bool:
+        return not self.is_cancelling and self.command not in FORWARD_ONLY
 
     def task(self, name: str) -> Task | None:
         """Return a task by its name, if it was begun."""

@@ -1,0 +1,1 @@
+"""The vault decides: jobs that survive, and what each command does."""

@@ -1,0 +1,1 @@
+"""Jobs: made, run in attempts, cancelled, restarted; design note 0011 says how they survive."""

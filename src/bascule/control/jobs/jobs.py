@@ -1,0 +1,108 @@
+"""Jobs as people make and change them. Item, job and queue change in one transaction, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bascule.model.errors import Refused
+from bascule.model.vault.item import Command
+from bascule.model.vault.job import Act, Job, JobId, Value
+from bascule.ports.catalog import Books, Catalog
+from bascule.ports.chance import Clock, Ids
+
+from .queue import DurableQueue
+
+
+class Jobs:
+    """The jobs of a server's vaults. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog, queue: DurableQueue, clock: Clock, ids: Ids) -> None:
+        self._catalog = catalog
+        self._queue = queue
+        self._clock = clock
+        self._ids = ids
+
+    def submit(
+        self, vault: str, item: str, command: Command, input: Mapping[str, Value] | None = None, by: str = ""
+    ) -> Job:
+        """Accept a command and return its job; Refused as the item stands, Exists if it has a job already."""
+        with self._catalog.writing() as books:
+            return self.submit_in(books, vault, item, command, input or {}, by)
+
+    def submit_in(
+        self, books: Books, vault: str, item: str, command: Command, input: Mapping[str, Value], by: str
+    ) -> Job:
+        """Accept a command in a transaction that somebody else has begun."""
+        after = books.items.save(books.items.get(vault, item).after(command))
+        job = Job(
+            id=JobId(self._ids.random(16).hex()),
+            vault=vault,
+            item=item,
+            command=command,
+            generation=after.generation,
+            created=self._clock.now(),
+            input=dict(input),
+            by=by,
+        )
+        books.jobs.add(job)
+        self._queue.put(books.connection, job)
+        return job
+
+    def get(self, vault: str, id: JobId) -> Job:
+        """Return a job, or raise Missing."""
+        with self._catalog.reading() as books:
+            return books.jobs.get(vault, id)
+
+    def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
+        """Return a vault's jobs, the newest first."""
+        with self._catalog.reading() as books:
+            return books.jobs.list(vault, limit)
+
+    def cancel(self, vault: str, id: JobId) -> Job:
+        """Ask a job to take back what it did and end; it does so before its next step."""
+        with self._catalog.writing() as books:
+            job = self._allowed(books, vault, id, Act.CANCEL)
+            after = replace(job.after(Act.CANCEL), is_cancelling=True)
+            return self._again(books, after) if after.state is not job.state else books.jobs.save(after)
+
+    def resume(self, vault: str, id: JobId, answer: str) -> Job:
+        """Answer what a job asks, and let it go on."""
+        with self._catalog.writing() as books:
+            job = self._allowed(books, vault, id, Act.RESUME)
+            return self._again(books, replace(job.after(Act.RESUME), question="", answer=answer or "yes"))
+
+    def restart(self, vault: str, id: JobId) -> Job:
+        """Let a failed job go on from the step that failed."""
+        with self._catalog.writing() as books:
+            job = self._allowed(books, vault, id, Act.RESTART)
+            item = books.items.get(vault, job.item)
+            if item.generation != job.generation:
+                raise Refused(
+                    f"{item.name} was given other commands since job {id}", cure="give the command again"
+                )
+            return self._again(books, replace(job.after(Act.RESTART), ended=None, failure=None))
+
+    def purge(self, keep_seconds: float) -> int:
+        """Forget the jobs that ended longer ago, and return how many there were."""
+        with self._catalog.writing() as books:
+            gone = books.jobs.forget(self._clock.now() - keep_seconds)
+        # A kill here leaves entries of the queue that nobody asks for: they have ended too.
+        self._queue.forget(gone)
+        return len(gone)
+
+    def _allowed(self, books: Books, vault: str, id: JobId, act: Act) -> Job:
+        job = books.jobs.get(vault, id)
+        if act not in job.allowed():
+            allowed = ", ".join(job.allowed()) or "nothing"
+            raise Refused(
+                f"the {job.command} job {id} is {job.state}: no {act} now",
+                cure=f"what it allows is {allowed}",
+                code="not-allowed",
+            )
+        return job
+
+    def _again(self, books: Books, job: Job) -> Job:
+        saved = books.jobs.save(replace(job, attempt=job.attempt + 1, runner=""))
+        self._queue.put(books.connection, saved)
+        return saved

@@ -1,0 +1,151 @@
+"""One attempt at a job, as a workflow sees it: steps that are done once, waits, and how it ended.
+
+Order of a step: the task is written down as begun; the act is done outside; what it returned is written down.
+A kill before the last of these leads to the same act with the same token; a kill after it to none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bascule.model.errors import BasculeError, Cancelled, Unavailable
+from bascule.model.vault.item import Command, Fact
+from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState, Value
+from bascule.ports.catalog import Books, Catalog
+from bascule.ports.chance import Clock
+from bascule.ports.sites import Order
+
+_RETRY_SECONDS = (1.0, 2.0, 4.0)
+"""How long a step waits for who does not answer, before the job fails and waits for a person's restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended: what became of the item, and the job that follows in the same transaction.
+
+    ``point`` is the point that its machine runs from now; None leaves what is known.
+    """
+
+    fact: Fact | None
+    point: str | None = None
+    then: Command | None = None
+    is_stopped: bool = False
+
+
+class Superseded(Exception):
+    """Somebody else runs this job now. Whoever sees it stops without a word."""
+
+
+class Parked(Exception):
+    """There is nothing to do for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing to do for {seconds:g} s")
+        self.seconds = seconds
+
+
+class Asked(Exception):
+    """A person is asked something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What an attempt needs: the catalog, the time, and by which name it runs."""
+
+    catalog: Catalog
+    clock: Clock
+    runner: str
+
+
+class Run:
+    """An attempt that is under way."""
+
+    def __init__(self, desk: Desk, job: Job) -> None:
+        self._desk = desk
+        self._job = job
+
+    @property
+    def item(self) -> str:
+        """The item that the job is about."""
+        return self._job.item
+
+    def input(self, name: str) -> str:
+        """Return something that the command was given, empty if it was not."""
+        return str(self._job.input.get(name) or "")
+
+    def step(self, name: str, act: Callable[[Order], Value], *, firmly: bool = False) -> Value:
+        """Do something once, and return what it returned, now or in an earlier attempt.
+
+        Raises Cancelled instead if somebody cancelled the job, unless it is done ``firmly``.
+        """
+        done = self._begin(name, firmly=firmly)
+        if done is not None:
+            return done.value
+        try:
+            value = self._patiently(lambda: act(self._order(name)))
+        except BasculeError as error:
+            failure = Failure(error.code, error.message, error.cure)
+            self._note(name, TaskState.FAILED, None, failure)
+            raise
+        self._note(name, TaskState.SUCCEEDED, value, None)
+        return value
+
+    def until(self, name: str, is_so: Callable[[], bool], every_seconds: float) -> None:
+        """Go on when something is so; until then the attempt ends, and holds no thread."""
+        if self._begin(name, firmly=False) is not None:
+            return
+        if not self._patiently(is_so):
+            raise Parked(every_seconds)
+        self._note(name, TaskState.SUCCEEDED, None, None)
+
+    def ask(self, name: str, question: str) -> str:
+        """Return what a person answered; until somebody does the job waits, and holds no thread."""
+        done = self._begin(name, firmly=False)
+        if done is not None:
+            return str(done.value)
+        if not self._job.answer:
+            raise Asked(question)
+        self._note(name, TaskState.SUCCEEDED, self._job.answer, None)
+        return self._job.answer
+
+    def mine(self, books: Books) -> Job:
+        """Return the job as it is now, or raise Superseded if it is not ours any more."""
+        job = books.jobs.get(self._job.vault, self._job.id)
+        is_ours = job.runner == self._desk.runner and job.attempt == self._job.attempt
+        if not is_ours or job.state is not JobState.RUNNING:
+            raise Superseded(f"job {job.id} is not {self._desk.runner}'s any more")
+        return job
+
+    def _begin(self, name: str, *, firmly: bool) -> Task | None:
+        with self._desk.catalog.writing() as books:
+            job = self.mine(books)
+            known = job.task(name)
+            if known is not None and known.state is TaskState.SUCCEEDED:
+                return known
+            if job.is_cancelling and not firmly:
+                raise Cancelled(f"job {job.id} was cancelled before {name}")
+            if known is None or known.state is TaskState.FAILED:
+                books.jobs.save(job.with_task(Task(name, TaskState.RUNNING, self._desk.clock.now())))
+            return None
+
+    def _note(self, name: str, state: TaskState, value: Value, failure: Failure | None) -> None:
+        with self._desk.catalog.writing() as books:
+            job = self.mine(books)
+            known = job.task(name)
+            if known is not None:
+                now = self._desk.clock.now()
+                task = replace(known, state=state, ended=now, value=value, failure=failure)
+                books.jobs.save(job.with_task(task))
+
+    def _order(self, name: str) -> Order:
+        job = self._job
+        return Order(job.item, job.generation, job.turn, f"{job.id}/{name}")
+
+    def _patiently(self, act: Callable[[], Value]) -> Value:
+        for seconds in _RETRY_SECONDS:
+            try:
+                return act()
+            except Unavailable:
+                self._desk.clock.sleep(seconds)
+        return act()

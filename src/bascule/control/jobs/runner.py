@@ -1,0 +1,160 @@
+"""Runs attempts: where every error of a workflow ends, and where what a job led to is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from threading import Event, Thread
+from typing import TypeVar
+
+import structlog
+
+from bascule.model.errors import BasculeError, Cancelled, Unavailable
+from bascule.model.vault.item import Command
+from bascule.model.vault.job import Act, Failure, Job, JobId
+from bascule.ports.catalog import Books, Catalog
+from bascule.ports.chance import Clock, Ids
+from bascule.ports.nodes import Nodes
+
+from .jobs import Jobs
+from .queue import DurableQueue
+from .run import Asked, Desk, Ending, Parked, Run, Superseded
+
+T = TypeVar("T")
+Workflow = Callable[[Run], Ending]
+_log = structlog.get_logger("control.jobs")
+_PATIENCE_SECONDS = 1.0
+
+
+class Runner:
+    """Runs the attempts that the queue hands it; one object for all of them."""
+
+    def __init__(self, jobs: Jobs, catalog: Catalog, queue: DurableQueue, clock: Clock, ids: Ids) -> None:
+        self._jobs = jobs
+        self._catalog = catalog
+        self._queue = queue
+        self._clock = clock
+        self._ids = ids
+        self._workflows: Mapping[Command, Workflow] = {}
+        self._is_stopping = Event()
+
+    def serve(self, workflows: Mapping[Command, Workflow], nodes: Nodes, every_seconds: float = 5.0) -> None:
+        """Begin to run attempts, each by the workflow of its job's command, and those of dead nodes too."""
+        self._workflows = workflows
+        nodes.join(self._queue.node)
+        self._queue.start(self.attempt)
+        self._take_over(nodes)
+        self._watch = Thread(target=self._watch_over, args=(nodes, every_seconds), daemon=True)
+        self._watch.start()
+
+    def stop(self, nodes: Nodes) -> None:
+        """Finish the attempts that run, and leave."""
+        self._is_stopping.set()
+        self._watch.join()
+        self._queue.stop()
+        nodes.leave()
+
+    def _watch_over(self, nodes: Nodes, every_seconds: float) -> None:
+        while not self._is_stopping.wait(every_seconds):
+            self._take_over(nodes)
+
+    def _take_over(self, nodes: Nodes) -> None:
+        try:
+            taken = self._queue.take_over(nodes.is_alive)
+        except Unavailable as error:
+            _log.warning("jobs.catalog_waited_for", error=str(error))
+            return
+        if taken:
+            _log.info("jobs.taken_over", attempts=taken)
+
+    def attempt(self, vault: str, id: str, number: int) -> None:
+        """Run one attempt to its end, which is written down before this returns."""
+        runner = self._ids.random(8).hex()
+        job = self._insist(lambda: self._begin(vault, JobId(id), number, runner))
+        if job is None:
+            return
+        run = Run(Desk(self._catalog, self._clock, runner), job)
+        log = _log.bind(job=job.id, item=job.item)
+        log.info("jobs.attempt_began", command=job.command.value, attempt=number)
+        try:
+            end = self._outcome(run, job)
+            self._insist(lambda: self._write(run, end))
+        except Superseded:
+            log.info("jobs.attempt_superseded", attempt=number)
+
+    def _begin(self, vault: str, id: JobId, number: int, runner: str) -> Job | None:
+        with self._catalog.writing() as books:
+            job = books.jobs.get(vault, id)
+            if job.attempt != number or job.is_ended:
+                return None  # an entry that was taken again after its attempt had ended
+            started = job.started or self._clock.now()
+            begun = replace(job.after(Act.BEGIN), runner=runner, turn=job.turn + 1, started=started)
+            return books.jobs.save(begun)
+
+    def _outcome(self, run: Run, job: Job) -> Callable[[Books, Job], None]:
+        try:
+            ending = self._workflows[job.command](run)
+        except Parked as parked:
+            return self._pause(parked.seconds)
+        except Asked as asked:
+            return self._ask(str(asked))
+        except Superseded:
+            raise
+        except Cancelled:
+            return self._end(Ending(None, is_stopped=True))
+        except BasculeError as error:
+            return self._fail(Failure(error.code, error.message, error.cure))
+        except Exception as error:  # noqa: BLE001 - a supervisor: what is wrong with a workflow is its job's failure
+            _log.exception("jobs.workflow_broke", job=job.id, item=job.item)
+            cure = "this is a mistake in Bascule: report it, with the log"
+            return self._fail(Failure("bug", f"{type(error).__name__}: {error}", cure))
+        return self._end(ending)
+
+    def _write(self, run: Run, end: Callable[[Books, Job], None]) -> None:
+        with self._catalog.writing() as books:
+            end(books, run.mine(books))
+
+    def _pause(self, seconds: float) -> Callable[[Books, Job], None]:
+        def end(books: Books, job: Job) -> None:
+            after = replace(job.after(Act.PAUSE), attempt=job.attempt + 1, runner="")
+            self._queue.put(books.connection, books.jobs.save(after), 0.0 if job.is_cancelling else seconds)
+
+        return end
+
+    def _ask(self, question: str) -> Callable[[Books, Job], None]:
+        def end(books: Books, job: Job) -> None:
+            if job.is_cancelling:  # it was, after the workflow looked and before it waits
+                self._pause(0.0)(books, job)
+            else:
+                books.jobs.save(replace(job.after(Act.ASK), question=question))
+
+        return end
+
+    def _fail(self, failure: Failure) -> Callable[[Books, Job], None]:
+        def end(books: Books, job: Job) -> None:
+            books.jobs.save(replace(job.after(Act.FAIL), failure=failure, ended=self._clock.now()))
+
+        return end
+
+    def _end(self, ending: Ending) -> Callable[[Books, Job], None]:
+        def end(books: Books, job: Job) -> None:
+            act = Act.STOP if ending.is_stopped else Act.SUCCEED
+            books.jobs.save(replace(job.after(act), ended=self._clock.now()))
+            item = books.items.get(job.vault, job.item)
+            if ending.fact is not None:
+                item = item.after(ending.fact)
+            if ending.point is not None:
+                item = replace(item, point=ending.point)
+            books.items.save(item)
+            if ending.then is not None:
+                self._jobs.submit_in(books, job.vault, job.item, ending.then, {}, job.by)
+
+        return end
+
+    def _insist(self, act: Callable[[], T]) -> T:
+        while True:
+            try:
+                return act()
+            except Unavailable as error:
+                _log.warning("jobs.catalog_waited_for", error=str(error))
+                self._clock.sleep(_PATIENCE_SECONDS)

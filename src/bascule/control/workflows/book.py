@@ -1,0 +1,36 @@
+"""Which command is which workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from bascule.control.jobs.runner import Workflow
+from bascule.model.vault.item import Command
+
+from .change_point import change_point
+from .commit import commit
+from .disable import disable
+from .enable import enable
+from .ends import Ends
+from .fail_over import cancel, fail_over
+from .finalize import finalize
+from .rehearse import clean_up, rehearse
+from .resync import resync
+
+
+def workflows(ends: Ends) -> Mapping[Command, Workflow]:
+    """Return every command's workflow between two ends."""
+    verbs = {
+        Command.ENABLE: enable,
+        Command.FINALIZE: finalize,
+        Command.DISABLE: disable,
+        Command.TEST_FAIL_OVER: rehearse,
+        Command.CLEAN_UP: clean_up,
+        Command.FAIL_OVER: fail_over,
+        Command.CHANGE_POINT: change_point,
+        Command.COMMIT: commit,
+        Command.CANCEL: cancel,
+        Command.RESYNC: resync,
+    }
+    return {command: partial(verb, ends=ends) for command, verb in verbs.items()}

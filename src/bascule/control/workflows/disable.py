@@ -1,0 +1,22 @@
+"""Disable protection: the relationship, the points and every leftover go, on both sides (R-P-6)."""
+
+from __future__ import annotations
+
+from bascule.control.jobs.run import Ending, Run
+from bascule.model.vault.item import Fact
+from bascule.ports.sites import Order, Purpose
+
+from .ends import Ends
+
+
+def disable(run: Run, ends: Ends) -> Ending:
+    """Remove it all. A source that is gone for good is passed over when the command says so."""
+    if run.input("source_is_gone") != "yes":
+        run.step("remove the relationship", ends.source.unrelate, firmly=True)
+
+    def remove_test(order: Order) -> None:
+        ends.recovery.remove(order, Purpose.TEST)
+
+    run.step("remove what a test left", remove_test, firmly=True)
+    run.step("remove the points", ends.recovery.forget, firmly=True)
+    return Ending(Fact.REMOVED, point="")

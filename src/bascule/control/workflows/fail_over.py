@@ -1,0 +1,47 @@
+"""Unplanned failover to a point, and its cancelling (R-FO-2, R-FO-5).
+
+The source is fenced before a point is chosen: from there on no old writer can publish, so *latest* stays
+latest.
+"""
+
+from __future__ import annotations
+
+from bascule.control.jobs.run import Ending, Run
+from bascule.model.errors import Cancelled
+from bascule.model.vault.item import Fact
+from bascule.ports.sites import Order, Purpose
+
+from .ends import Ends
+
+
+def fail_over(run: Run, ends: Ends) -> Ending:
+    """Start the machine on the recovery side at a point, the latest if none is named."""
+
+    def start(order: Order) -> str:
+        return ends.recovery.start(order, point, Purpose.FAILOVER)
+
+    try:
+        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
+        run.step("fence the source", ends.recovery.fence)
+        latest = run.step("choose the point", lambda order: ends.recovery.latest_point(order.item))
+        point = run.input("point") or str(latest)
+        run.step("start the machine", start)
+        return Ending(Fact.STARTED, point=point)
+    except Cancelled:
+        _take_back(run, ends)
+        return Ending(Fact.ABANDONED, is_stopped=True)
+
+
+def cancel(run: Run, ends: Ends) -> Ending:
+    """Take a failover back that is not committed, with all that its machine wrote."""
+    _take_back(run, ends)
+    return Ending(Fact.CANCELLED, point="")
+
+
+def _take_back(run: Run, ends: Ends) -> None:
+    def remove(order: Order) -> None:
+        ends.recovery.remove(order, Purpose.FAILOVER)
+
+    # The machine first: once the fence is gone the source goes on, and never do both work.
+    run.step("remove the machine", remove, firmly=True)
+    run.step("let the source go on", ends.recovery.let_go, firmly=True)

@@ -1,0 +1,21 @@
+"""Resynchronise now: the replica is made equal again, block by block (R-R-2)."""
+
+from __future__ import annotations
+
+from bascule.control.jobs.run import Ending, Run
+from bascule.model.errors import Cancelled
+from bascule.model.vault.item import Fact
+
+from .ends import Ends
+
+_LOOK_SECONDS = 10.0
+
+
+def resync(run: Run, ends: Ends) -> Ending:
+    """Ask for it, and wait until it has ended. Cancelled, nobody waits any more, and it goes on."""
+    try:
+        run.step("begin the resynchronisation", ends.source.resync)
+        run.until("wait until the sides are equal", lambda: ends.source.is_equal(run.item), _LOOK_SECONDS)
+        return Ending(Fact.RESYNCED)
+    except Cancelled:
+        return Ending(Fact.RESYNC_STOPPED, is_stopped=True)

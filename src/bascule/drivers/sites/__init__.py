@@ -1,0 +1,1 @@
+"""The two ends that a vault commands: ports.sites."""

@@ -1,0 +1,194 @@
+"""Both ends of replications in one file, which outlives the processes that command them.
+
+It keeps the port's promises and moves no bytes: points are numbers, machines are rows. What it was ordered is
+written down with what it did, so that a test can tell what happened outside and how often.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from bascule.model.errors import Fenced, Missing, Refused, Unavailable
+from bascule.ports.sites import Order, Purpose
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS effects (token TEXT PRIMARY KEY, item TEXT, verb TEXT, answer TEXT);
+CREATE TABLE IF NOT EXISTS seen (item TEXT PRIMARY KEY, generation INTEGER, turn INTEGER);
+CREATE TABLE IF NOT EXISTS machines (item TEXT, purpose TEXT, point TEXT, PRIMARY KEY (item, purpose));
+CREATE TABLE IF NOT EXISTS points (item TEXT, number INTEGER, PRIMARY KEY (item, number));
+CREATE TABLE IF NOT EXISTS related (item TEXT PRIMARY KEY, is_fenced INTEGER DEFAULT 0);
+CREATE TABLE IF NOT EXISTS faults (verb TEXT PRIMARY KEY, family TEXT, message TEXT);
+"""
+_POINTS = (1, 2, 3)
+
+
+def _nobody(_verb: str, _token: str, _moment: str) -> None:
+    """Interrupt nothing."""
+
+
+class FakeSites:
+    """A source and a recovery site. ``interrupt`` is called around each effect, and may not return."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.interrupt: Callable[[str, str, str], None] = _nobody
+        with self._opened() as world:
+            for statement in _TABLES.split(";"):
+                world.execute(statement)
+
+    def check(self, item: str) -> None:
+        """Refuse if somebody said so."""
+        self._stumble("check", item)
+
+    def relate(self, order: Order) -> None:
+        """Relate the item, whose first copy is done at once."""
+        self._do(
+            order,
+            "relate",
+            (
+                "INSERT OR IGNORE INTO related (item) VALUES (:item)",
+                *(f"INSERT OR IGNORE INTO points VALUES (:item, {number})" for number in _POINTS),
+            ),
+        )
+
+    def is_seeded(self, item: str) -> bool:
+        """Tell whether the item was related."""
+        self._stumble("is_seeded", item)
+        return bool(self.rows("SELECT 1 FROM related WHERE item = ?", item))
+
+    def settle(self, order: Order) -> None:
+        """Settle nothing."""
+        self._do(order, "settle")
+
+    def resync(self, order: Order) -> None:
+        """Resynchronise at once."""
+        self._do(order, "resync")
+
+    def is_equal(self, item: str) -> bool:
+        """Tell that the sides are equal."""
+        self._stumble("is_equal", item)
+        return True
+
+    def unrelate(self, order: Order) -> None:
+        """Forget the relationship."""
+        self._do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
+
+    def latest_point(self, item: str) -> str:
+        """Return the highest number."""
+        self._stumble("latest_point", item)
+        [(number,)] = self.rows("SELECT MAX(number) FROM points WHERE item = ?", item)
+        if number is None:
+            raise Missing(f"{item} has no point")
+        return f"{item}/{number}"
+
+    def fence(self, order: Order) -> None:
+        """Fence the source."""
+        self._do(order, "fence", ("UPDATE related SET is_fenced = 1 WHERE item = :item",))
+
+    def start(self, order: Order, point: str, purpose: Purpose) -> str:
+        """Start a machine; two of one kind are what must never be."""
+        number = point.rpartition("/")[2]
+        if not self.rows("SELECT 1 FROM points WHERE item = ? AND number = ?", order.item, number):
+            raise Missing(f"there is no point {point}", cure="choose one of the list")
+        return self._do(
+            order,
+            f"start {purpose}",
+            (f"INSERT INTO machines VALUES (:item, '{purpose}', '{order.item}/{number}')",),
+            f"{order.item}-{purpose}",
+        )
+
+    def remove(self, order: Order, purpose: Purpose) -> None:
+        """Take a machine away."""
+        self._do(
+            order,
+            f"remove {purpose}",
+            (f"DELETE FROM machines WHERE item = :item AND purpose = '{purpose}'",),
+        )
+
+    def let_go(self, order: Order) -> None:
+        """Take the fence away."""
+        self._do(order, "let_go", ("UPDATE related SET is_fenced = 0 WHERE item = :item",))
+
+    def keep_only(self, order: Order) -> None:
+        """Keep the point that the machine stands on."""
+        stands = "SELECT 1 FROM machines m WHERE m.item = :item AND m.point = :item || '/' || points.number"
+        self._do(order, "keep_only", (f"DELETE FROM points WHERE item = :item AND NOT EXISTS ({stands})",))
+
+    def forget(self, order: Order) -> None:
+        """Remove all that is left of an item on the recovery side."""
+        self._do(
+            order,
+            "forget",
+            ("DELETE FROM points WHERE item = :item", "DELETE FROM machines WHERE item = :item"),
+        )
+
+    def fail(self, verb: str, family: str = "", message: str = "it does not answer") -> None:
+        """Let a verb be Unavailable or Refused from now on; without a family it works again."""
+        with self._opened() as world:
+            world.execute("DELETE FROM faults WHERE verb = ?", (verb,))
+            if family:
+                world.execute("INSERT INTO faults VALUES (?, ?, ?)", (verb, family, message))
+
+    def effects(self, item: str) -> list[str]:
+        """Return what was done for an item, in order."""
+        return [
+            str(verb) for (verb,) in self.rows("SELECT verb FROM effects WHERE item = ? ORDER BY rowid", item)
+        ]
+
+    def standing(self, item: str) -> dict[str, object]:
+        """Return what there is of an item outside of the vault."""
+        return {
+            "machines": self.rows("SELECT purpose, point FROM machines WHERE item = ? ORDER BY 1", item),
+            "points": [n for (n,) in self.rows("SELECT number FROM points WHERE item = ? ORDER BY 1", item)],
+            "related": self.rows("SELECT is_fenced FROM related WHERE item = ?", item),
+        }
+
+    def rows(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        """Return the rows of a question."""
+        with self._opened() as world:
+            return world.execute(query, values).fetchall()
+
+    def _do(self, order: Order, verb: str, statements: tuple[str, ...] = (), answer: str = "") -> str:
+        with self._opened() as world:
+            done = self._known(world, order)
+        if done is not None:
+            return done
+        self._stumble(verb, order.item)
+        self.interrupt(verb, order.token, "before")
+        with self._opened() as world:
+            if self._known(world, order) is None:
+                for statement in statements:
+                    world.execute(statement, {"item": order.item})
+                values = (order.token, order.item, verb, answer)
+                world.execute("INSERT INTO effects VALUES (?, ?, ?, ?)", values)
+        self.interrupt(verb, order.token, "after")
+        return answer
+
+    def _known(self, world: sqlite3.Connection, order: Order) -> str | None:
+        last = world.execute("SELECT generation, turn FROM seen WHERE item = ?", (order.item,)).fetchone()
+        if last is not None and last > (order.generation, order.turn):
+            raise Fenced(f"{order.item} was given later orders than {order.token}")
+        seen = (order.item, order.generation, order.turn)
+        world.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
+        found = world.execute("SELECT answer FROM effects WHERE token = ?", (order.token,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def _stumble(self, verb: str, item: str) -> None:
+        for family, message in self.rows("SELECT family, message FROM faults WHERE verb = ?", verb):
+            raise (Unavailable if family == "unavailable" else Refused)(f"{item}: {message}")
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as world:
+            # What is in it only has to outlive processes, not the power.
+            world.execute("PRAGMA synchronous=OFF")
+            world.execute("BEGIN IMMEDIATE")
+            try:
+                yield world
+            except BaseException:
+                world.execute("ROLLBACK")
+                raise
+            world.execute("COMMIT")

@@ -1,0 +1,95 @@
+"""A vault that is killed again and again: ``python -m tests.control.killing CATALOG WORLD MOMENT``.
+
+Each life of the vault is a process of its own, ended by SIGKILL at a moment at which none has died before:
+
+    before     an effect outside is about to happen
+    after      it has happened, and nobody has written down that it did
+    committed  something about a job was written down, and nothing was done since
+
+So it dies once at every step of every workflow, and comes back. The parent forks, for then Python and its
+packages are loaded once. Ends when the item has lived its life, and prints how often the vault was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bascule.drivers.catalog.books import SqlBooks
+from bascule.drivers.catalog.catalog import SqlCatalog
+from bascule.drivers.sites.fake import FakeSites
+from tests.control import vaults
+
+MOMENTS = ("before", "after", "committed")
+
+
+class Deaths:
+    """The places at which the vault has died, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def die_at(self, place: str) -> None:
+        """Kill this process unless it died here before."""
+        known = self._path.read_text().splitlines() if self._path.exists() else []
+        if place not in known:
+            with self._path.open("a") as file:
+                file.write(f"{place}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingCatalog(SqlCatalog):
+    """A catalog whose process dies after what it committed of a job: a state, a task begun or ended."""
+
+    deaths: Deaths
+
+    @contextmanager
+    def writing(self) -> Iterator[SqlBooks]:
+        with super().writing() as books:
+            yield books
+        if hasattr(self, "deaths"):
+            with self.reading() as seen:
+                for job in seen.jobs.list(vaults.VAULT):
+                    tasks = [f"{task.name} {task.state}" for task in job.tasks]
+                    self.deaths.die_at(f"{job.id} {job.attempt} {job.state} {tasks}")
+
+
+def once(words: str, world: Path, moment: str) -> None:
+    """Live until the end, or until the next place to die at."""
+    deaths = Deaths(world.with_suffix(".deaths"))
+    sites = FakeSites(world)
+
+    def interrupt(verb: str, token: str, now: str) -> None:
+        if now == moment:
+            deaths.die_at(f"{verb} {token} {now}")
+
+    sites.interrupt = interrupt
+    catalog = DyingCatalog(words)
+    if moment == "committed":
+        catalog.deaths = deaths
+    vaults.live(vaults.start(catalog, sites))
+
+
+def main(words: str, world: str, moment: str) -> int:
+    """Let one process after another live, and say how many were killed."""
+    killed = 0
+    while True:
+        child = os.fork()
+        if not child:
+            try:
+                once(words, Path(world), moment)
+            finally:
+                os._exit(sys.exc_info()[0] is not None)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            sys.stdout.write(f"{killed}\n")
+            return os.waitstatus_to_exitcode(status)
+        killed += 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""The vault is killed after every step of every workflow, and each job ends as it would have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bascule.drivers.catalog.catalog import SqlCatalog
+from bascule.drivers.sites.fake import FakeSites
+from bascule.model.vault.item import Protection, Side
+from bascule.model.vault.job import JobState
+from tests.control.vaults import ITEM, LIFE, VAULT
+from tests.servers.postgres import Postgres
+
+ROOT = Path(__file__).parents[3]
+# What an undisturbed life does outside, in order. Nothing may come twice, and nothing may be left out.
+EFFECTS = [
+    *("relate", "settle", "resync", "start test", "remove test"),
+    *("fence", "start failover", "remove failover", "start failover", "remove failover", "let_go"),
+    *("fence", "start failover", "keep_only", "unrelate", "remove test", "forget"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+def live_through(words: str, world: Path, moment: str) -> int:
+    """Return how often the vault was killed in the item's life."""
+    command = [sys.executable, "-m", "tests.control.killing", words, str(world), moment]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return int(done.stdout.split()[-1])
+
+
+def assert_well(words: str, world: Path) -> None:
+    catalog = SqlCatalog(words)
+    with catalog.reading() as books:
+        jobs, item = books.jobs.list(VAULT), books.items.get(VAULT, ITEM)
+    catalog.close()
+    assert [job.state for job in jobs] == [JobState.SUCCEEDED] * (len(LIFE) + 1)
+    assert (item.protection, item.side) == (Protection.UNPROTECTED, Side.PRIMARY)
+    sites = FakeSites(world)
+    assert sites.effects(ITEM) == EFFECTS
+    assert sites.standing(ITEM) == {"machines": [], "points": [], "related": []}
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(("moment", "least"), [("before", 17), ("after", 17), ("committed", 70)])
+def test_killed_at_every_step_of_every_workflow_all_jobs_end_as_they_would_have(
+    moment: str, least: int, tmp_path: Path
+) -> None:
+    words, world = str(tmp_path / "catalog.db"), tmp_path / "world.db"
+    assert live_through(words, world, moment) >= least
+    assert_well(words, world)
+
+
+@pytest.mark.lab
+def test_killed_after_every_effect_on_postgres_all_jobs_end_as_they_would_have(
+    server: Postgres, tmp_path: Path
+) -> None:
+    words, world = server.database(), tmp_path / "world.db"
+    assert live_through(words, world, "after") == len(EFFECTS)
+    assert_well(words, world)
