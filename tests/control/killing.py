@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,8 +83,10 @@ def main(words: str, world: str, moment: str) -> int:
         if not child:
             try:
                 once(words, Path(world), moment)
-            finally:
-                os._exit(sys.exc_info()[0] is not None)
+            except BaseException:  # noqa: BLE001 - a child of fork must never return into its parent's code
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             sys.stdout.write(f"{killed}\n")

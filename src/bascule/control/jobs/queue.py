@@ -56,7 +56,7 @@ class DurableQueue:
         is_sqlite = engine.dialect.name == "sqlite"
         config = DBOSConfig(
             name="bascule",
-            system_database_url="sqlite:///catalog" if is_sqlite else "postgresql://catalog",
+            system_database_url="sqlite:///catalog" if is_sqlite else "postgresql://at/catalog",
             system_database_engine=engine,
             executor_id=node,
             application_version=_VERSION,
