@@ -15,7 +15,7 @@ from typing import Final
 from bascule.blocks.extents import Extent, merge
 from bascule.model.errors import Missing, Refused
 from bascule.wire.nbd.address import Address
-from bascule.wire.nbd.client import Client
+from bascule.wire.nbd.client import DEPTH, Client
 from bascule.wire.nbd.connecting import Access, contexts_of
 from bascule.wire.nbd.lent import Connect
 
@@ -28,8 +28,14 @@ BITMAPS: Final = "qemu:dirty-bitmap:"
 LAYERS: Final = "qemu:allocation-depth"
 _ZERO: Final = 2  # of base:allocation
 _CAN_ZERO: Final = 1 << 6  # NBD_FLAG_SEND_WRITE_ZEROES
-# So much of a disk is asked about at once: at most a million extents of 4 KiB wait in memory.
-_STEP: Final = 4 << 30
+# So much of a disk is asked about before a connection is given back.
+_STEP: Final = 64 << 30
+_SHORT_DEPTH: Final = 16
+"""Requests under way where they are short, as those of a delta are. None of them may forbid the server to
+look for zeroes first (DF): QEMU 7.2 then shows writes of after the instant.
+"""
+_LISTED: Final = 1 << 16
+"""So many extents are kept, which are asked for more than once: a few MiB."""
 _ZEROES: Final = memoryview(bytes(1 << 20))
 
 
@@ -45,6 +51,7 @@ class NbdSource:
         self.size_bytes = connections.first.size_bytes
         self._name = connections.first.name
         self._unit = connections.first.block_sizes.minimum
+        self._listed: list[Extent] | None = None
 
     @classmethod
     def connect(cls, address: Address, *, bitmap: str = "", access: Access = PLAIN) -> NbdSource:
@@ -78,7 +85,7 @@ class NbdSource:
         """Yield what is dirty, or what may hold data; all of it where the server does not tell."""
         if self._context not in self._connections.first.contexts:
             return iter((Extent(0, self.size_bytes),) if self.size_bytes else ())
-        return merge(self._marked())
+        return self._listing() if self._listed is None else iter(self._listed)
 
     def expect(self, extents: Sequence[Extent]) -> None:
         """See DiskSource; there is nothing to begin."""
@@ -100,7 +107,8 @@ class NbdSource:
             even = (
                 piece for piece in pieces if len(piece[1]) and not (piece[0] | len(piece[1])) % self._unit
             )
-            for _ in client.read_many(cut for piece in even for cut in client.pieces(*piece)):
+            cuts = (cut for piece in even for cut in client.pieces(*piece))
+            for _ in client.read_many(cuts, _SHORT_DEPTH if self.is_delta else DEPTH):
                 pass
             for offset, buffer in odd:
                 read_aligned(client, self._unit, offset, buffer)
@@ -108,6 +116,16 @@ class NbdSource:
     def close(self) -> None:
         """Close all connections; safe to call twice."""
         self._connections.close()
+
+    def _listing(self) -> Iterator[Extent]:
+        """Yield what is marked, and keep it if it is little; a bitmap that records on may say more later."""
+        kept: list[Extent] = []
+        for extent in merge(self._marked()):
+            if len(kept) <= _LISTED:
+                kept.append(extent)
+            yield extent
+        if len(kept) <= _LISTED:
+            self._listed = kept
 
     def _marked(self) -> Iterator[Extent]:
         for start in range(0, self.size_bytes, _STEP):

@@ -185,13 +185,12 @@ class Client:
             raise Missing(f"{self.name} has no meta context {context!r}", cure=f"connected with: {offered}")
         start = at = offset
         state = -1
-        while at < end:
-            for size, flags in self._status(number, at, min(_STATUS_STEP, end - at)):
-                if flags != state and at > start:
-                    yield start, at - start, state
-                    start = at
-                state = flags
-                at = min(at + size, end)
+        for size, flags in self._statuses(number, offset, end):
+            if flags != state and at > start:
+                yield start, at - start, state
+                start = at
+            state = flags
+            at = min(at + size, end)
         if at > start:
             yield start, at - start, state
 
@@ -232,9 +231,29 @@ class Client:
         for _ in self._exchange.run(wanted, DEPTH):
             pass
 
-    def _status(self, number: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    def _statuses(self, number: int, offset: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield (length, flags) from ``offset`` on, without a gap; the last may reach beyond ``end``.
+
+        More and more questions are under way at a time, for of an empty terabyte there are 256 to be
+        asked; but only as long as each is answered in full, for behind a short answer all is asked again.
+        """
+        at, depth = offset, 1
+        while at < end:
+            steps = range(at, min(at + depth * _STATUS_STEP, end), _STATUS_STEP)
+            wanted = [Pending(nbd.BLOCK_STATUS, step, min(_STATUS_STEP, end - step)) for step in steps]
+            for _ in self._exchange.run(map(self._checked, wanted), depth):
+                pass
+            depth = min(2 * depth, DEPTH)
+            for done in wanted:
+                for size, flags in self._described(done, number):
+                    yield size, flags
+                    at += size
+                if at != done.offset + done.length:
+                    depth = 1
+                    break
+
+    def _described(self, done: Pending, number: int) -> Iterator[tuple[int, int]]:
         """Yield what one reply says: (length, flags), which may be less or more than was asked for."""
-        done = self._exchange.one(self._checked(Pending(nbd.BLOCK_STATUS, offset, length)))
         payload = done.status.get(number)
         if payload is None:
             raise self._exchange.fail(Damaged(f"{self.name} is silent about a meta context it had agreed to"))

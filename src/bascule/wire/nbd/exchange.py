@@ -146,7 +146,7 @@ class Exchange:
         answers, stream = self._answers, self._stream
         began, received = time.monotonic(), 0
         while True:
-            count = stream.receive_into(answers.buffer(), answers.exact)
+            count = stream.receive_into(answers.buffer(), answers.exact, answers.ahead())
             if not count:
                 raise ConnectionResetError("it closed the connection")
             finished = answers.received(count)

@@ -28,9 +28,13 @@ def feed(reader: AnswerReader, data: bytes, sizes: list[int]) -> list[Pending]:
     finished: list[Pending] = []
     at = turn = 0
     while at < len(data):
-        buffer = reader.buffer()
-        count = min(sizes[turn % len(sizes)], len(buffer), len(data) - at)
-        buffer[:count] = data[at : at + count]
+        buffer, ahead = reader.buffer(), reader.ahead()
+        assert len(ahead) <= len(data) - at - len(buffer) or not ahead, "it would wait for what does not come"
+        count = min(sizes[turn % len(sizes)], len(buffer) + len(ahead), len(data) - at)
+        here = min(count, len(buffer))
+        buffer[:here] = data[at : at + here]
+        if count > here:
+            ahead[: count - here] = data[at + here : at + count]
         finished += reader.received(count)
         at, turn = at + count, turn + 1
     return finished

@@ -118,15 +118,27 @@ class AnswerReader:
         """Return where the next received bytes go; never empty."""
         return self._rest if self._rest else self._view[self._high :]
 
+    def ahead(self) -> memoryview:
+        """Return where to receive what surely comes behind ``buffer``, empty if that is not sure.
+
+        It is the next reply's head. A receive for each head beside one for each payload costs a
+        reader of small blocks a third of its time.
+        """
+        more = len(self._pending) - (self._chunk[0] & DONE)
+        if not self._rest or not self._structured or more * CHUNK.size < DATA_CHUNK.size:
+            return _NOTHING
+        return self._view[self._high : self._high + DATA_CHUNK.size]
+
     def received(self, count: int) -> list[Pending]:
         """Return the requests that ``count`` more bytes complete."""
         finished: list[Pending] = []
         if self._rest:
-            self._rest = self._rest[count:]
+            here = min(count, len(self._rest))
+            self._rest = self._rest[here:]
             if self._rest:
                 return finished
             self._end_chunk(finished)
-            return finished
+            count -= here
         self._high += count
         while not self._rest and self._step(finished):
             pass

@@ -22,14 +22,16 @@ from ..protocol.replies import Buffer
 T = TypeVar("T")
 
 _IOV_MAX = 1024
+_NOTHING = memoryview(b"")
 
 
 class Stream(Protocol):
     """A connection. One thread receives; sends may come from any thread and stay whole."""
 
-    def receive_into(self, buffer: memoryview, exact: bool) -> int:
+    def receive_into(self, buffer: memoryview, exact: bool, ahead: memoryview = _NOTHING) -> int:
         """Receive at least one byte, all of ``buffer`` if ``exact`` and nothing goes wrong; 0 at the end.
 
+        With ``exact``, ``ahead`` may be filled with what comes behind, and counts.
         Raises TimeoutError when nothing came in time.
         """
 
@@ -70,9 +72,11 @@ class PlainStream:
         if connected.family != socket.AF_UNIX:
             _tune_tcp(connected)
 
-    def receive_into(self, buffer: memoryview, exact: bool) -> int:
+    def receive_into(self, buffer: memoryview, exact: bool, ahead: memoryview = _NOTHING) -> int:
         """See Stream."""
         try:
+            if ahead:
+                return self._socket.recvmsg_into([buffer, ahead], 0, socket.MSG_WAITALL)[0]
             return self._socket.recv_into(buffer, 0, socket.MSG_WAITALL if exact else 0)
         except BlockingIOError as error:
             raise TimeoutError("the peer sent nothing in time") from error

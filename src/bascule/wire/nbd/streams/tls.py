@@ -18,6 +18,9 @@ from .plain import Stream, check_deadline
 _TLS_PIECE = 256 * 1024
 
 
+_NOTHING = memoryview(b"")
+
+
 class TlsStream:
     """An encrypted connection over another stream."""
 
@@ -50,8 +53,9 @@ class TlsStream:
             if not self._fill():
                 raise ConnectionResetError("the peer closed the connection during the TLS handshake")
 
-    def receive_into(self, buffer: memoryview, exact: bool) -> int:
+    def receive_into(self, buffer: memoryview, exact: bool, ahead: memoryview = _NOTHING) -> int:
         """See Stream."""
+        del ahead  # what comes behind is decrypted when it is asked for
         have = 0
         while True:
             have += self._read(buffer[have:])
