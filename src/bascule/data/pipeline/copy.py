@@ -29,7 +29,8 @@ from .units import Task, plan, readers_for
 class Capture:
     """What is to become a point: machines, a frozen source for each of their disks, and when they froze.
 
-    Machines of the group that are ``absent`` stay what they were at the newest point.
+    Machines of the group that are ``absent`` stay what they were at the newest point. ``let_go`` is
+    called when the sources have been read to their ends, before what was read is published.
     """
 
     machines: Sequence[MachineSpec]
@@ -37,6 +38,7 @@ class Capture:
     captured_at: float
     consistency: str = "crash"
     absent: tuple[str, ...] = ()
+    let_go: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def send(
         workers = [worker_of(sender) for sender in senders]
         pump(plan(tasks, read_bytes), workers, conduct, readers_for(tasks, read_bytes))
         conduct.cancel.check()
+        capture.let_go()
         point = cut.publish()
         undo.pop_all()
 

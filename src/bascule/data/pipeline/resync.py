@@ -108,6 +108,7 @@ class _Comparer:
         self._sender.pace()
         look = _Look(unit, buffer, replica, self._sender, self._scratch, self.did)
         equal = list(merge(look.equal()))
+        self._sender.flush(unit)
         if self._journal is not None:
             self._journal.mark(unit.task.key, equal, _nothing)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bascule.blocks.cut import BLOCK, BULK, DELTA
+from bascule.blocks.cut import BLOCK, BULK, DELTA, FRAME, FRAME_LIMIT
 from bascule.blocks.extents import Extent
 from bascule.data.store import Lane
 
@@ -32,6 +32,8 @@ class Sender:
         self.digest = digest
         self._conduct = conduct
         self._unspent = 0
+        self._waiting: list[tuple[int, memoryview]] = []
+        self._waiting_bytes = 0
         self.tally = Tally()
 
     def take(self, unit: Unit, buffer: Buffer) -> None:
@@ -41,6 +43,13 @@ class Sender:
             self.erase(unit, hole)
         for at, extent in unit.placed():
             self.send(unit, extent, buffer, at)
+        self.flush(unit)
+
+    def flush(self, unit: Unit) -> None:
+        """Hand over what waits of a unit, whose buffer is another's afterwards."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if waiting:
+            self._lane.write_all(unit.task.key, waiting)
 
     def end(self) -> None:
         """Hand over what is left in the lane."""
@@ -55,7 +64,10 @@ class Sender:
         self._conduct.spend(spent)
 
     def send(self, unit: Unit, extent: Extent, buffer: Buffer, at: int) -> None:
-        """Send the blocks of ``extent``, which lie at ``at`` in the buffer; zero blocks become holes."""
+        """Send the blocks of ``extent``, which lie at ``at`` in the buffer; zero blocks become holes.
+
+        Some of them wait for others to be sealed with, until ``flush``.
+        """
         for run, is_data in buffer.zeroes.runs(at, extent.length, BLOCK):
             place = Extent(run.offset - at + extent.offset, run.length)
             if is_data:
@@ -77,11 +89,20 @@ class Sender:
             data = view[start : start + extent.length]
             frame = unit.durable.match(extent, self.digest(data)) if is_known else None
             if frame is None:
-                self._lane.write(key, extent.offset, data)
+                self._write(unit, extent, data)
                 self.tally.sent += extent.length
             else:
                 self._lane.adopt(key, frame)
                 self.tally.adopted += extent.length
+
+    def _write(self, unit: Unit, extent: Extent, data: memoryview) -> None:
+        """Let small frames wait for each other, as far as that fits; large ones are worth a call each."""
+        if self._waiting_bytes + extent.length > FRAME_LIMIT:
+            self.flush(unit)
+        self._waiting.append((extent.offset, data))
+        self._waiting_bytes += extent.length
+        if extent.length >= FRAME:
+            self.flush(unit)
 
     def _account(self) -> None:
         """Notice what the lane stored meanwhile."""

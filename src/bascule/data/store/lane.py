@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -162,19 +163,20 @@ class Lane:
     def write(self, disk: DiskKey, offset: int, data: bytes | memoryview) -> None:
         """Hash, compress and seal a frame; wait while uploads lag."""
         tag, size = self._disk(disk)
-        length = len(data)
-        if offset % BLOCK or not 0 < length <= LARGEST_FRAME or offset + length > size:
-            raise Refused(
-                f"a frame of {length} bytes at {offset} does not fit disk {disk.disk} of {size} bytes"
-            )
-        if length % BLOCK and offset + length != size:
-            raise Refused(f"a frame of {length} bytes at {offset} ends inside a block of disk {disk.disk}")
-        builder = self._builder
-        if builder is None or not builder.has_room(length):
-            builder = self._turn()
-        frame = builder.add(tag, offset, data)
-        self.stored_bytes += frame.sealed
-        self._note(disk, Run(offset // BLOCK, -(-length // BLOCK), 0, frame))
+        _check(disk, size, offset, len(data))
+        self._take_in(disk, self._with_room(1, len(data)).add(tag, offset, data), offset)
+
+    def write_all(self, disk: DiskKey, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Do as ``write`` for frames that are together no more than LARGEST_FRAME."""
+        if len(pieces) == 1:
+            self.write(disk, *pieces[0])
+            return
+        tag, size = self._disk(disk)
+        for offset, data in pieces:
+            _check(disk, size, offset, len(data))
+        builder = self._with_room(len(pieces), sum(len(data) for _, data in pieces))
+        for (offset, _), frame in zip(pieces, builder.add_all(tag, pieces), strict=True):
+            self._take_in(disk, frame, offset)
 
     def adopt(self, disk: DiskKey, frame: DurableFrame) -> None:
         """Use a frame that is durable already."""
@@ -211,6 +213,14 @@ class Lane:
             found = self._tags[disk] = (self._target.tag(disk), self._target.size_of(disk))
         return found
 
+    def _with_room(self, frames: int, plain: int) -> Builder:
+        builder = self._builder
+        return builder if builder is not None and builder.has_room(plain, frames) else self._turn()
+
+    def _take_in(self, disk: DiskKey, frame: FrameRef, offset: int) -> None:
+        self.stored_bytes += frame.sealed
+        self._note(disk, Run(offset // BLOCK, -(-frame.plain // BLOCK), 0, frame))
+
     def _turn(self) -> Builder:
         if self._builder is not None:
             full, self._builder = self._builder, None
@@ -224,3 +234,10 @@ class Lane:
         if len(runs) >= _HANDOVER:
             self._runs[disk] = []
             self._target.absorb(disk, runs)
+
+
+def _check(disk: DiskKey, size: int, offset: int, length: int) -> None:
+    if offset % BLOCK or not 0 < length <= LARGEST_FRAME or offset + length > size:
+        raise Refused(f"a frame of {length} bytes at {offset} does not fit disk {disk.disk} of {size} bytes")
+    if length % BLOCK and offset + length != size:
+        raise Refused(f"a frame of {length} bytes at {offset} ends inside a block of disk {disk.disk}")

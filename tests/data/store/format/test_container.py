@@ -96,6 +96,17 @@ def test_a_container_gives_back_what_was_put_in(put: Frames, payload: bytes) -> 
     assert [line.digest for line in found.frames] == [SEALER.digester()(plain) for _, plain in put]
 
 
+def test_frames_that_are_put_in_together_are_those_put_in_one_by_one() -> None:
+    frames = [(0, bytes(65536)), (1 << 20, random.Random(1).randbytes(65536)), (1 << 30, b"abc" * 9000)]
+    one_by_one = built(frames)
+    _BUILDER.begin(Kind.SEGMENT, Source(NAME, SALT))
+    refs = _BUILDER.add_all(OWNER, [(offset, memoryview(plain)) for offset, plain in frames])
+    together = bytes(_BUILDER.finish())
+    assert plain_frames(together, opened(together)) == frames
+    assert opened(together).frames == opened(one_by_one).frames
+    assert [ref.flags & RAW for ref in refs] == [0, RAW, 0]
+
+
 def test_a_frame_that_does_not_compress_is_kept_raw_and_one_that_does_is_not() -> None:
     found = opened(built([(0, bytes(65536)), (1, random.Random(1).randbytes(200))]))
     assert [line.flags & RAW for line in found.frames] == [0, RAW]
