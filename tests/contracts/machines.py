@@ -108,6 +108,24 @@ class MachineContract:
         machine.close()
         host.must_be_clean()
 
+    def test_an_instant_that_was_thawed_can_still_be_kept_or_dropped(self, host: Host) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.thaw()
+        first.thaw()
+        first.keep()
+        host.write("disk0", 3 * BLOCK, b"x")
+        given_up = machine.freeze(first.tracking)
+        given_up.thaw()
+        host.write("disk0", 5 * BLOCK, b"x")
+        given_up.drop()
+        again = machine.freeze(first.tracking)
+        assert self.changed(host, again) == {3, 5}
+        again.keep()
+        machine.close()
+        host.must_be_clean()
+
     def test_what_a_record_holds_is_told_without_freezing(self, host: Host) -> None:
         machine = host.adopt()
         machine.settle({})

@@ -42,8 +42,8 @@ class Recorded:
 class Frozen(Protocol):
     """All disks of a machine at one instant, held by the hypervisor beside the running machine.
 
-    End it with ``keep`` or ``drop``, once; until then writes of the machine cost a copy
-    of what they overwrite. Neither takes anything from the machine if it fails.
+    End it with ``keep`` or ``drop``, once; until then, or until ``thaw``, writes of the machine cost a
+    copy of what they overwrite. None of them takes anything from the machine if it fails.
     """
 
     @property
@@ -56,6 +56,12 @@ class Frozen(Protocol):
     @property
     def tracking(self) -> Tracking:
         """Return what records the changes since this instant; to be stored with the point made of it."""
+
+    def thaw(self) -> None:
+        """Show the disks no longer: all of them were read. Safe to call twice; ``keep`` or ``drop`` follows.
+
+        What the machine recorded stays as it is, so this may come before it is known which of the two.
+        """
 
     def keep(self) -> None:
         """Let go of the instant, and of what was recorded before it: a durable point has all of that."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bascule.model.errors import BasculeError, Refused, Unavailable
 from bascule.ports.chance import Clock
@@ -67,11 +67,38 @@ class Instant(NamedTuple):
     def captured_at(self) -> float:
         return min(frozen.captured_at for frozen in self.frozen.values())
 
+    def thaw(self) -> None:
+        """Show the disks no longer; what goes wrong shows again when the machines are let go of."""
+        for frozen in self.frozen.values():
+            with suppress(BasculeError):
+                frozen.thaw()
+
     def drop(self) -> None:
         """Let go of all machines; their changes count from where they counted before."""
         for frozen in self.frozen.values():
             with suppress(BasculeError):  # what is being raised says more; settling finds what is left
                 frozen.drop()
+
+
+class Aside:
+    """One thing that is done beside what the block does, once it is begun; the block ends after it."""
+
+    def __init__(self, task: Callable[[], None]) -> None:
+        self._task = task
+        self._crew = ThreadPoolExecutor(1, "aside")
+        self._under_way: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Begin it; called once."""
+        self._under_way = self._crew.submit(self._task)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._crew.shutdown()
+        if self._under_way is not None:
+            self._under_way.result()
 
 
 class Stumbled(Exception):

@@ -35,7 +35,7 @@ from bascule.ports.chance import Clock
 from bascule.ports.disks import DiskSource
 from bascule.ports.machines import Frozen, FrozenDisk, Recorded, Tracking
 
-from .instants import HeldSource, Instant
+from .instants import Aside, HeldSource, Instant
 from .members import Member, Members
 
 # Four segments are being stored at one time: together they are a hundredth of the disks.
@@ -128,7 +128,8 @@ class Replicator:
                 instant = self._members.freeze()
             absent = dict(self._members.absent)
             try:
-                copied, compared = self._send(instant, tuple(absent), consistency())
+                with Aside(instant.thaw) as thawing:
+                    copied, compared = self._send(instant, tuple(absent), consistency(), thawing.begin)
             except BaseException:
                 instant.drop()
                 raise
@@ -193,8 +194,9 @@ class Replicator:
         return replace(usual, segment_bytes=min(max(part, _SEGMENT_SMALLEST), usual.segment_bytes))
 
     def _send(
-        self, instant: Instant, absent: tuple[str, ...], consistency: str
+        self, instant: Instant, absent: tuple[str, ...], consistency: str, thaw: Callable[[], None]
     ) -> tuple[Copied, tuple[DiskKey, ...]]:
+        """Send what changed; ``thaw`` is called when all is read, before it is published."""
         assert self._writer is not None, "a session begins before anything is frozen"
         writer, world = self._writer, self._world
         with ExitStack() as open_sources:
@@ -212,7 +214,12 @@ class Replicator:
                         else:
                             sources[key] = ChangedSource(source, written)
             specs = [self._spec(machine, frozen) for machine, frozen in instant.frozen.items()]
-            capture = Capture(specs, sources, instant.captured_at, consistency, absent)
+
+            def let_go() -> None:
+                open_sources.close()
+                thaw()
+
+            capture = Capture(specs, sources, instant.captured_at, consistency, absent, let_go)
             if not unknown:
                 return copy(writer, capture, world.conduct()), ()
             world.rules.may_compare(unknown)

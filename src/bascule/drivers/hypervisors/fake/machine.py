@@ -141,23 +141,24 @@ class FakeFrozen:
         """See Frozen."""
         return dict.fromkeys(self._host.disks, self._token)
 
+    def thaw(self) -> None:
+        """See Frozen."""
+        if not self._host.is_up:
+            raise Unavailable("the machine is gone")
+        for name in self._host.disks:
+            self._host.images.pop(self._words(name), None)
+
     def keep(self) -> None:
         """See Frozen."""
-        self._let_go()
+        self.thaw()
         for disk in self._host.disks.values():
             disk.records = {name: record for name, record in disk.records.items() if name == self._token}
 
     def drop(self) -> None:
         """See Frozen."""
-        self._let_go()
+        self.thaw()
         for name, disk in self._host.disks.items():
             take_back(disk.records, self._since.get(name, ""), self._token)
-
-    def _let_go(self) -> None:
-        if not self._host.is_up:
-            raise Unavailable("the machine is gone")
-        for name in self._host.disks:
-            del self._host.images[self._words(name)]
 
 
 def take_back(records: dict[str, _Record], since: str, token: str) -> None:

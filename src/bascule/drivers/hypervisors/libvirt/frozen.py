@@ -91,14 +91,18 @@ class FrozenDomain:
         """See Frozen."""
         return {slot.disk.id: self._checkpoint for slot in self._slots if slot.disk.is_recorded}
 
-    def keep(self) -> None:
+    def thaw(self) -> None:
         """See Frozen."""
         self._end()
+
+    def keep(self) -> None:
+        """See Frozen."""
+        self.thaw()
         delete(self._domain, {slot.since for slot in self._slots if slot.since})
 
     def drop(self) -> None:
         """See Frozen."""
-        self._end()
+        self.thaw()
         delete(self._domain, [self._checkpoint])
 
     def _end(self) -> None:

@@ -55,6 +55,7 @@ class FrozenQemu:
     def __init__(self, monitor: Monitor, slots: Sequence[Slot]) -> None:
         self._monitor = monitor
         self._slots = slots
+        self._left = list(slots)  # of these something may still be there
         self._write_back: WriteBack | None = None
         self.captured_at = 0.0
         self.disks: tuple[FrozenDisk, ...] = ()
@@ -72,25 +73,27 @@ class FrozenQemu:
         )
         self._write_back = WriteBack([slot.disk.file for slot in self._slots])
 
+    def thaw(self) -> None:
+        """See Frozen."""
+        if self._write_back is not None:
+            self._write_back.wait()
+        while self._left:
+            self._left[-1].thaw()
+            self._left.pop()
+
     def keep(self) -> None:
         """See Frozen."""
-        self._thaw()
+        self.thaw()
         for slot in self._slots:
             for old in slot.disk.bitmaps:  # the one of before, and what was not believed
                 self._monitor.execute("block-dirty-bitmap-remove", node=slot.disk.node, name=old.name)
 
     def drop(self) -> None:
         """See Frozen."""
-        self._thaw()
+        self.thaw()
         for slot in self._slots:
             with suppress(QemuRefused):  # it never began to record
                 take_back(self._monitor, slot.disk.node, slot.since, slot.bitmap)
-
-    def _thaw(self) -> None:
-        if self._write_back is not None:
-            self._write_back.wait()
-        for slot in self._slots:
-            slot.thaw()
 
 
 def take_back(monitor: Monitor, node: str, since: str, bitmap: str) -> None:

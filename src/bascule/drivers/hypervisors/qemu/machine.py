@@ -38,6 +38,7 @@ class QemuMachine:
         self._folder = folder
         self._clock = clock
         self._ids = ids
+        self._name: str | None = None  # it does not change as long as the machine lives
         self._is_threaded: dict[str, bool] = {}  # by device; what serves one does not change
         self._freezing: FreezingQemu | None = None  # the last one that may stand still
         with told_of(folder):
@@ -57,7 +58,9 @@ class QemuMachine:
     @property
     def name(self) -> str:
         """Return what QEMU was told to call it, empty if nothing."""
-        return str(self._monitor.execute("query-name").get("name", ""))
+        if self._name is None:
+            self._name = str(self._monitor.execute("query-name").get("name", ""))
+        return self._name
 
     def settle(self, tracking: Tracking) -> Tracking:
         """See RunningMachine."""
@@ -161,7 +164,8 @@ class QemuMachine:
     def _remove(self, names: list[str], kind: str) -> None:
         for name in names:
             if name.startswith(OURS + kind):
-                self._monitor.execute("blockdev-del", node_name=name)
+                with suppress(QemuRefused):  # it went with the filter that it was made for
+                    self._monitor.execute("blockdev-del", node_name=name)
 
     def _put_back(self, graph: dict[str, Any]) -> None:
         """Put each disk's own image under it where a filter of ours is."""
