@@ -41,6 +41,7 @@ BARS: Final = {
     ("memory-sparse-restore", "256 MiB"): 1.0,
     ("upload", "raw-put"): 0.95,
     ("write-median", "off"): 1 / 1.1,
+    ("1tib-64mib-ms", "16gib"): 1 / 1.5,
     ("1gib", "local-boot"): 1 / 1.5,
     ("64gib", "local-boot"): 1 / 1.5,
     ("1tib", "local-boot"): 1 / 1.5,

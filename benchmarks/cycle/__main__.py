@@ -4,7 +4,9 @@ A real QEMU with an idle guest and a 4 GiB qcow2 disk, a store in a folder. Betw
 as much of the disk is written as the figure says, in random 64 KiB blocks, by QEMU's own
 ``qemu-io`` command, so that every round finds the same. ``commands-ms`` is what an idle
 cycle spends in QEMU's commands; the others are whole cycles, from before the instant
-until the point is durable and the machine has nothing of ours left.
+until the point is durable and the machine has nothing of ours left. Half of what is written is noise
+and half of it compresses away. ``1tib-64mib-ms`` is a cycle of a sparse disk of 1 TiB beside
+that of one of 16 GiB.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ _BLOCK: Final = 65536
 _DISK_BYTES: Final = 4 << 30
 _CHANGES: Final = {"commands-ms": 0, "5mib-ms": 80, "64mib-ms": 1024}
 """How many blocks are written before a cycle of each figure."""
+_LARGE, _SMALL = "1tib", "16gib"
+_SIZES: Final = {_LARGE: 1 << 40, _SMALL: 16 << 30}
 
 
 class _Timed:
@@ -47,6 +51,11 @@ class _Timed:
         self._frozen = frozen
         self._note = note
         self.captured_at, self.disks, self.tracking = frozen.captured_at, frozen.disks, frozen.tracking
+
+    def thaw(self) -> None:
+        begun = time.perf_counter()
+        self._frozen.thaw()
+        self._note(time.perf_counter() - begun)
 
     def keep(self) -> None:
         begun = time.perf_counter()
@@ -83,11 +92,13 @@ class _Watched:
 class _Scene:
     """A machine being replicated."""
 
-    def __init__(self, room: Path) -> None:
+    def __init__(self, room: Path, disk_bytes: int = _DISK_BYTES) -> None:
+        room.mkdir()
+        self._blocks = disk_bytes // _BLOCK
         disk, self._pattern = room / "disk.qcow2", room / "pattern"
         self._chance = random.Random(4)
         self._pattern.write_bytes(self._chance.randbytes(_BLOCK // 2) * 2)
-        run(["qemu-img", "create", "-q", "-f", "qcow2", disk, str(_DISK_BYTES)])
+        run(["qemu-img", "create", "-q", "-f", "qcow2", disk, str(disk_bytes)])
         node = f"driver=qcow2,node-name=d0,file.driver=file,file.filename={disk},discard=unmap"
         drive = ["-blockdev", node, "-device", "virtio-blk-pci,id=disk0,drive=d0"]
         self._qmp = room / "qmp"
@@ -109,7 +120,7 @@ class _Scene:
 
     def change(self, blocks: int) -> None:
         """Write random blocks of the disk."""
-        for block in self._chance.sample(range(_DISK_BYTES // _BLOCK), blocks):
+        for block in self._chance.sample(range(self._blocks), blocks):
             write = f"write -q -s {self._pattern} {block * _BLOCK} {_BLOCK}"
             line = f'qemu-io -d /machine/peripheral/disk0/virtio-backend "{write}"'
             said = self._monitor.execute("human-monitor-command", command_line=line)
@@ -124,9 +135,51 @@ class _Scene:
             raise Failed(f"{blocks} blocks were written and {done.copied.read_bytes} bytes read")
         return done.seconds * 1000, self._machine.spent_s * 1000
 
+    def warm_up(self) -> None:
+        """Make the first points."""
+        for blocks in (1024, 80, 0):
+            self.change(blocks)
+            self._replicator.cycle()
+
     def close(self) -> None:
         self._replicator.close()
         self._guest.kill()
+
+
+def _cycles(folder: Path, rounds: int) -> list[Report]:
+    reports = {name: Report(Figure(name, "ms", bench="cycle")) for name in _CHANGES}
+    idle = Report(Figure("idle-ms", "ms", bench="cycle"))
+    scene = _Scene(folder / "usual")
+    try:
+        scene.warm_up()
+        say(f"{rounds} cycles of each kind")
+        for _ in range(rounds):
+            for name, blocks in _CHANGES.items():
+                whole, commands = scene.cycle(blocks)
+                reports[name].add(OURS, whole if blocks else commands)
+                if not blocks:
+                    idle.add(OURS, whole)
+    finally:
+        scene.close()
+    return [*reports.values(), idle]
+
+
+def _sizes(folder: Path, rounds: int) -> Report:
+    """Compare disks of very different sizes, in turn, of which as much changes."""
+    report = Report(Figure("1tib-64mib-ms", "ms", bench="cycle"))
+    scenes: dict[str, _Scene] = {}
+    try:
+        for name, size in _SIZES.items():
+            scenes[name] = _Scene(folder / name, size)
+            scenes[name].warm_up()
+        say(f"{rounds} cycles of each disk")
+        for _ in range(rounds):
+            for name, scene in scenes.items():
+                report.add(OURS if name == _LARGE else name, scene.cycle(_CHANGES["64mib-ms"])[0])
+    finally:
+        for scene in scenes.values():
+            scene.close()
+    return report
 
 
 def main() -> int:
@@ -134,25 +187,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.cycle", description=__doc__)
     parser.add_argument("--rounds", type=int, default=30, help="cycles of each kind; medians are printed")
     rounds = parser.parse_args().rounds
-    reports = {name: Report(Figure(name, "ms", bench="cycle")) for name in _CHANGES}
-    idle = Report(Figure("idle-ms", "ms", bench="cycle"))
     with tempfile.TemporaryDirectory(prefix="bascule-cycle-") as folder:
-        scene = _Scene(Path(folder))
-        try:
-            say("first points")
-            for blocks in (1024, 80, 0):
-                scene.change(blocks)
-                scene._replicator.cycle()
-            say(f"{rounds} cycles of each kind")
-            for _ in range(rounds):
-                for name, blocks in _CHANGES.items():
-                    whole, commands = scene.cycle(blocks)
-                    reports[name].add(OURS, whole if blocks else commands)
-                    if not blocks:
-                        idle.add(OURS, whole)
-        finally:
-            scene.close()
-    for report in (*reports.values(), idle):
+        reports = [*_cycles(Path(folder), rounds), _sizes(Path(folder), max(rounds // 2, 1))]
+    for report in reports:
         print(*report.lines(), sep="\n", flush=True)
     return 0
 
