@@ -93,7 +93,9 @@ class FrozenDomain:
 
     def thaw(self) -> None:
         """See Frozen."""
-        self._end()
+        end_backup(self._domain, self._clock)
+        for slot in self._slots:
+            scratch_in(self._folder, slot).unlink(missing_ok=True)
 
     def keep(self) -> None:
         """See Frozen."""
@@ -104,11 +106,6 @@ class FrozenDomain:
         """See Frozen."""
         self.thaw()
         delete(self._domain, [self._checkpoint])
-
-    def _end(self) -> None:
-        end_backup(self._domain, self._clock)
-        for slot in self._slots:
-            scratch_in(self._folder, slot).unlink(missing_ok=True)
 
 
 def _is_open(path: Path) -> bool:
