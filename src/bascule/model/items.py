@@ -30,7 +30,8 @@ class Wish:
     ``machines`` are the words by which the host's machines are found. With a ``cluster`` the machine may run
     on another host of it, whose provider has a wish for the same group. ``resync`` counts how often somebody
     asked for one now; ``take_over`` is the session that somebody let us take the group back from. ``command``
-    is the vault's command that changed this last, so that it is carried out once.
+    is the vault's command that changed this last, so that it is carried out once. ``called`` says of each of
+    several machines what it is called in the store, empty if as its words end.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Wish:
     exclude: tuple[str, ...] = ()
     cluster: str = ""
     command: str = ""
+    called: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _CLUSTER.fullmatch(self.cluster):

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from bascule.data.store import MachineInfo, PointInfo
 from bascule.model.errors import Refused, Unavailable
 from bascule.model.health import Heartbeat, reasons
 from bascule.model.hours import OUTSIDE_OFFICE
-from bascule.model.items import Mark, State
-from bascule.replication.provider.item import Item
+from bascule.model.items import Mark, State, Wish
+from bascule.model.machines import Hardware, MachineDefinition
+from bascule.model.notes import MachineNote, to_text
+from bascule.replication.provider.item import Item, called_at, places
 
 from .scenes import BLOCK, SIZE, Scene
 
@@ -336,3 +339,18 @@ def test_r_r_4_an_item_is_held_to_a_limit_of_its_own_and_no_other_is(tmp_path: P
     assert scene.clock.time == begun
     items["slow"].step()
     assert scene.clock.time - begun > 0.9 * SIZE / 100_000, "it waits until the line has carried its copy"
+
+
+def test_machines_that_were_renamed_when_they_were_taken_over_are_kept_under_their_old_names(
+    scene: Scene,
+) -> None:
+    """R-FO-4: else the next point of their group would be one of strangers."""
+    note = to_text(MachineNote(MachineDefinition("db-2", Hardware(), ())))
+    machines = (MachineInfo("db", "db", note, ()), MachineInfo("web", "web", "", ()))
+    point = PointInfo("shop~2", 1, 0.0, 0.0, "crash", True, machines)
+    words = ("/vm#db-2", "/vm#web")
+    called = called_at(point, words)
+    assert called == ("db", "web")
+    wish = Wish("shop~2", words, "store", called=called)
+    found = {name: (place, room.name) for name, place, room in places(wish, scene.protect())}
+    assert found == {"db": ("/vm#db-2", "db"), "web": ("/vm#web", "web")}

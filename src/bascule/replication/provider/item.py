@@ -6,7 +6,7 @@ things stand from the wish, the store and the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,11 +14,13 @@ from pathlib import Path
 
 from bascule.data.pipeline.flow.crew import Cancel
 from bascule.data.pipeline.flow.throttle import Throttle
+from bascule.data.store import PointInfo
 from bascule.model.errors import BasculeError, Cancelled, Fenced, Off, Refused, Unavailable
 from bascule.model.generations import family
 from bascule.model.health import Level
 from bascule.model.hours import Hours
 from bascule.model.items import Mark, State, Trouble, Wish, name_of
+from bascule.model.notes import from_text
 from bascule.model.policies import OFF
 from bascule.replication.members import Member
 from bascule.replication.quiesce import Around, Quiesce
@@ -397,14 +399,21 @@ def places(wish: Wish, folder: ItemFolder) -> Iterator[tuple[str, str, Path]]:
     """Yield of each machine the name that it is kept under, its words, and its room.
 
     One alone is called as its group, several as their words end. A group that changed sides has a
-    new name, its machines have not.
+    new name, its machines have not; what they were called when they were taken over the wish says.
     """
     if len(wish.machines) == 1:
         yield family(wish.group), wish.machines[0], folder.room
         return
-    for words in wish.machines:
-        name = name_of(words)
+    called = wish.called or tuple(map(name_of, wish.machines))
+    for name, words in zip(called, wish.machines, strict=True):
         yield name, words, folder.room / name
+
+
+def called_at(point: PointInfo, machines: Sequence[str]) -> tuple[str, ...]:
+    """Return what machines are called in a point that may have been given other names on this host."""
+    notes = {machine.id: from_text(machine.definition).machine for machine in point.machines}
+    known = {note.name: machine for machine, note in notes.items() if note is not None}
+    return tuple(known.get(name_of(words), name_of(words)) for words in machines)
 
 
 def release(wish: Wish, folder: ItemFolder, shop: Workshop) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.quantities import bytes_text
 from bascule.front.cli.words.unlocking import KeyOptions, opened
-from bascule.model.errors import BasculeError, Fenced, Off, Refused
+from bascule.model.errors import BasculeError, Fenced, Missing, Off, Refused
 from bascule.model.items import Wish
 from bascule.model.policies import OFF
 from bascule.replication.provider.folder import ItemFolder
@@ -37,6 +37,7 @@ class Found:
     group: str
     findings: list[Finding] = field(default_factory=list)
     head: str = ""
+    called: tuple[str, ...] = ()
 
     def add(self, finding: Finding) -> None:
         """Take one more finding."""
@@ -64,6 +65,7 @@ def complaints(tools: Tools, item: ItemFolder, wish: Wish, *, is_new: bool, take
 
 
 def _look_at_store(tools: Tools, item: ItemFolder, wish: Wish, found: Found, take_over: bool) -> None:
+    from bascule.replication.provider.item import called_at
     from bascule.replication.provider.owner import Owner
 
     try:
@@ -72,6 +74,8 @@ def _look_at_store(tools: Tools, item: ItemFolder, wish: Wish, found: Found, tak
             found.add(Finding("store", True, f"{wish.store} opens with {wish.key_file}"))
             if head is not None:
                 found.head = head.entry.session
+                with suppress(Missing), vault.peek(wish.group) as newest:
+                    found.called = called_at(newest.info, wish.machines)
                 owner = Owner(item.owner, wish.cluster)
                 if not take_over and not owner.is_mate(head.entry):
                     owner.check(head.entry)

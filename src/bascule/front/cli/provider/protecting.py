@@ -279,7 +279,7 @@ def _checked(tools: Tools, screen: Screen, item: ItemFolder, wanted: Wish, *, ta
     for line in found_lines(found):
         screen.note(line)
     found.refuse()
-    return replace(wanted, take_over=found.head if take_over else "")
+    return replace(wanted, take_over=found.head if take_over else "", called=found.called)
 
 
 def _merged(before: Wish | None, wanted: Wish) -> Wish:

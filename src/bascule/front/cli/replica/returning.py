@@ -151,7 +151,8 @@ def fail_back(
     cancelled, and what was here before is here again. What these disks held that was never replicated is
     kept first, as a group of its own.
 
-    A machine or a disk that is not here any more is made anew, whole.
+    A machine or a disk that is not here any more is made anew, whole, with networks of the same names.
+    Ask first while the machines still run, always for another location: it shortens the downtime.
 
     \b
     Examples:
