@@ -14,6 +14,8 @@ from lab.waiting import wait_until
 
 from .conftest import Office
 
+pytestmark = pytest.mark.lab  # real processes, many seconds
+
 
 @dataclass
 class Estate:
