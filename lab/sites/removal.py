@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from pathlib import Path
 
 from lab.filesystems import tool
+from lab.waiting import wait_until
 
 from . import power
 
 _PREFIX = re.compile(r"bsc(?P<pid>\d+)x(?P<begun>\d+)n\d+")
+_DEADLINE_S = 30.0
 
 
 def prefix(number: int) -> str:
@@ -27,9 +30,26 @@ def remove(begin: str) -> None:
     for name in namespaces:
         tool("ip", "netns", "del", name)
     if top:
-        for group in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
+        remove_group(top)
+
+
+def remove_group(top: Path, seconds: float = _DEADLINE_S) -> None:
+    """Remove a control group with all below it, once the last of its processes is gone; or raise.
+
+    Who is killed leaves its network namespace, and then its control group, some time after.
+    """
+    wait_until(lambda: _is_empty(top), seconds, f"the end of all processes in {top}")
+    below = (path for path in top.rglob("*") if path.is_dir())
+    for group in [*sorted(below, reverse=True), top]:
+        with contextlib.suppress(FileNotFoundError):  # somebody else removes the same orphan
             group.rmdir()
-        top.rmdir()
+
+
+def _is_empty(group: Path) -> bool:
+    try:
+        return "populated 0" in (group / "cgroup.events").read_text().splitlines()
+    except FileNotFoundError:
+        return True
 
 
 def remove_orphans() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-from lab.filesystems import tool
+from lab.filesystems import ToolFailed, tool
 from lab.guests import ROOT
 from lab.waiting import wait_until
 
@@ -24,6 +24,7 @@ from . import power, removal, wan
 _NUMBERS = itertools.count(1)
 _FIRST_HOST = 10
 _DEADLINE_S = 60.0
+_REMOVAL_S = 120.0
 
 
 class Host:
@@ -194,9 +195,13 @@ class Sites:
         self._tell(is_cut=False)
 
     def close(self) -> None:
-        """End all processes of both sites and remove every trace; safe to call twice."""
+        """End all processes of both sites and remove every trace, or raise; safe to call twice."""
         if self._wan.stdin and not self._wan.stdin.closed:
-            self._wan.communicate(timeout=60)
+            self._wan.communicate(timeout=_REMOVAL_S)
+            if self._wan.returncode:
+                raise ToolFailed(
+                    f"something of the sites is left: what removes them ended with {self._wan.returncode}"
+                )
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ import pytest
 
 from bascule.model.machines import MachineDefinition
 from lab import ledger, machines
+from lab.filesystems import ToolFailed
 from lab.machines import Keeping
 from lab.sites import Host, Sites, power, removal
 from lab.waiting import wait_until
@@ -160,6 +161,50 @@ def test_closing_leaves_nothing(sites: Sites) -> None:
     sites.close()
     assert not left_of(prefix_of(sites))
     assert not power.started_at(pid)
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    home = power.control_groups()
+    assert home is not None
+    top = home / f"bsc-test-{os.getpid()}"
+    (top / "host").mkdir(parents=True)
+    yield top
+    if top.exists():
+        removal.remove_group(top)
+
+
+def in_group(group: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Start a process in a control group; it is in it when this returns."""
+    process = subprocess.Popen(words)
+    (group / "cgroup.procs").write_text(str(process.pid))
+    return process
+
+
+def test_a_control_group_is_removed_once_the_last_of_its_processes_is_gone(group: Path) -> None:
+    with in_group(group / "host", "sleep", "0.5") as process:
+        removal.remove_group(group)
+        assert not power.started_at(process.pid)
+    assert not group.exists()
+
+
+def test_a_control_group_whose_processes_do_not_end_is_an_error(group: Path) -> None:
+    with in_group(group / "host", "sleep", "1000") as process:
+        with pytest.raises(TimeoutError, match=f"the end of all processes in {group}"):
+            removal.remove_group(group, 0.1)
+        assert group.exists()
+        process.kill()
+
+
+def test_sites_that_could_not_be_removed_say_so() -> None:
+    sites = Sites()
+    prefix = prefix_of(sites)
+    os.kill(sites._wan.pid, signal.SIGKILL)
+    with pytest.raises(ToolFailed, match="something of the sites is left"):
+        sites.close()
+    assert left_of(prefix)
+    removal.remove(prefix)
+    assert not left_of(prefix)
 
 
 def cut_off(sites: Sites, definitions: list[MachineDefinition]) -> None:
