@@ -65,7 +65,7 @@ def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Rec
             site, record, point.info, shape
         )  # what this host cannot have is said before anything is done
     site.say(f"fencing {group}: whoever wrote it can publish nothing more")
-    site.vault.begin(group, writer=writer_of(site, record)).close()
+    site.vault.begin(group, writer=writer_of(site, record), urgent=True).close()
     with site.vault.peek(group, number) as point:
         members = members_at(site, record, point.info, shape)
         log = lineage(site.vault, group).next

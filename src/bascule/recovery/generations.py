@@ -53,7 +53,7 @@ def _is_abandoned(vault: Vault, log: str) -> bool:
 
 def abandon(vault: Vault, log: str, who: str) -> None:
     """End a generation whose machines are no more: the one before is the newest again."""
-    vault.begin(log, writer=f"{_ABANDONED}{who}").close()
+    vault.begin(log, writer=f"{_ABANDONED}{who}", urgent=True).close()
 
 
 def begun_by(vault: Vault, log: str) -> str:
@@ -73,12 +73,12 @@ def refuse_if_left(vault: Vault, log: str) -> None:
 
 def hand_over(vault: Vault, log: str, who: str) -> None:
     """Say in a log that its machines are off, and that its newest point is all that they ever wrote."""
-    vault.begin(log, writer=f"{_HANDED}{who}").close()
+    vault.begin(log, writer=f"{_HANDED}{who}", urgent=True).close()
 
 
 def give_back(vault: Vault, log: str, who: str) -> None:
     """Say in a log that was handed over that nobody takes its machines: they may run there again."""
-    vault.begin(log, writer=f"{_RETURNED}{who}").close()
+    vault.begin(log, writer=f"{_RETURNED}{who}", urgent=True).close()
 
 
 def is_handed_over(vault: Vault, log: str) -> bool:
@@ -95,7 +95,7 @@ def is_handed_over(vault: Vault, log: str) -> bool:
 def settle(vault: Vault, log: str, who: str) -> None:
     """Say in a log that its machines left for good: the change of sides was committed. Said once."""
     if not is_settled(vault, log):
-        vault.begin(log, writer=f"{_SETTLED}{who}").close()
+        vault.begin(log, writer=f"{_SETTLED}{who}", urgent=True).close()
 
 
 def is_settled(vault: Vault, log: str) -> bool:

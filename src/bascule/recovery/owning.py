@@ -25,7 +25,9 @@ def writer_of(site: Site, record: Record) -> str:
 def own(site: Site, record: Record) -> Record:
     """Begin the next generation, or find that an earlier try of ours did."""
     try:
-        site.vault.branch((record.group, record.number), record.log, writer=writer_of(site, record)).close()
+        site.vault.branch(
+            (record.group, record.number), record.log, writer=writer_of(site, record), urgent=True
+        ).close()
     except (Refused, Exists):
         owner = begun_by(site.vault, record.log)
         if not owner:
@@ -47,7 +49,7 @@ def publish(site: Site, record: Record, noting: Noting) -> None:
         pass
     with site.vault.point(record.group, record.number, purpose=record.kind.value) as point:
         specs = [_spec(record, machine, noting) for machine in point.info.machines]
-        with site.vault.begin(record.log, writer=writer_of(site, record)) as writer:
+        with site.vault.begin(record.log, writer=writer_of(site, record), urgent=True) as writer:
             cut = writer.cut(specs, consistency=point.info.consistency, captured_at=point.info.captured_at)
             cut.publish()
 

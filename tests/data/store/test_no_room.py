@@ -12,11 +12,12 @@ from typing import TypeVar
 import pytest
 
 from bascule.data.store import BLOCK, Cut, PointInfo, Vault
+from bascule.data.store.upkeep import reserve
 from bascule.drivers.objects.local import LocalStore
 from bascule.drivers.objects.memory import Verb
 from bascule.model.errors import Fenced, Refused, Unavailable
 from tests.data.store.acts import BLOCKS, Attempt, goes_on, prepared, thins, writes
-from tests.data.store.scene import GROUP, KEY, Scene, block_of, seeds
+from tests.data.store.scene import GROUP, KEY, Scene, block_of, disk_content, seeds
 
 ACTS: dict[str, Callable[[Scene, Attempt], None]] = {"writer": writes, "upkeep": thins}
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.raced_for = 0
+        """How many of the next pieces of the reserve somebody else takes as soon as they are free."""
         self._stores: list[LocalStore] = []
         self._ballast = root / "ballast"
 
@@ -80,13 +83,19 @@ class FillsUp:
                 self._disk.fill()
         return os.open(path, flags, mode, dir_fd=dir_fd)
 
+    def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
+        os.unlink(path, dir_fd=dir_fd)
+        if path.startswith("reserve/") and self._disk.raced_for:
+            self._disk.raced_for -= 1
+            self._disk.fill()
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     root = tmp_path / "mounted"
     root.mkdir()
     # In memory, and exact: ext4 gives back what it held in reserve some time after it was full.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(root)], check=True, timeout=60)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(root)], check=True, timeout=60)
     disk = Disk(root)
     yield disk
     disk.close()
@@ -191,6 +200,88 @@ def test_a_full_disk_has_no_room_for_a_pin_and_a_point_is_read_without_one(disk:
     assert raised.value.code == "no-room"
     scene.check_point(scene.vault.peek(GROUP))
     assert not list(scene.objects.list("pins/"))
+
+
+# a full disk with room in reserve
+
+
+@pytest.fixture
+def full(disk: Disk) -> Scene:
+    """A vault that holds room in reserve, on a disk that is full."""
+    scene = prepared()
+    lay_out(scene, disk)
+    scene.vault.keep_reserve()
+    disk.fill()
+    return scene
+
+
+def use_up(scene: Scene, disk: Disk, number: int) -> None:
+    """Pin a point until that fails, while somebody else takes all the room there is."""
+    for _ in range(100):
+        disk.fill()
+        scene.vault.hold(GROUP, number, scene.vault.new_pin_id(), purpose="test").close()
+
+
+def pieces_of(scene: Scene) -> int:
+    return len(list(scene.objects.list("reserve/")))
+
+
+@needs_root
+@pytest.mark.lab
+def test_upkeep_begins_thins_and_sweeps_on_a_full_disk_from_the_room_in_reserve_and_puts_it_back(
+    disk: Disk, full: Scene
+) -> None:
+    assert pieces_of(full) == reserve.PIECES
+    with full.vault.upkeep(writer="test") as upkeep:
+        removed = upkeep.remove(GROUP, full.listed()[:-1])
+        assert pieces_of(full) < reserve.PIECES
+        disk.fill()  # somebody else is faster
+        assert upkeep.sweep().bytes > 5000
+    for number in removed:
+        del full.points[number]
+    full.vault.keep_reserve()
+    assert pieces_of(full) == reserve.PIECES - 1, "what the other one took is not there"
+    disk.free()
+    full.vault.keep_reserve()
+    assert pieces_of(full) == reserve.PIECES
+    goes_on(full)
+
+
+@needs_root
+@pytest.mark.lab
+def test_upkeep_that_another_one_races_for_each_piece_still_begins(disk: Disk, full: Scene) -> None:
+    disk.raced_for = reserve.PIECES - 1
+    full.vault.upkeep(writer="test").close()
+    assert pieces_of(full) == 0
+
+
+@needs_root
+@pytest.mark.lab
+def test_writers_get_nothing_of_the_reserve(full: Scene) -> None:
+    with pytest.raises(Unavailable, match="No space left"):
+        full.vault.begin(GROUP, writer="test")
+    assert pieces_of(full) == reserve.PIECES
+
+
+@needs_root
+@pytest.mark.lab
+def test_points_are_read_and_failed_over_on_a_full_disk_and_the_last_pieces_are_left_to_upkeep(
+    disk: Disk, full: Scene
+) -> None:
+    number = full.listed()[-1]
+    full.check_point(full.vault.point(GROUP))
+    full.vault.begin(GROUP, writer="test", urgent=True).close()
+    disk.fill()
+    full.vault.branch((GROUP, number), "next", writer="test", urgent=True).close()
+    with full.vault.begin("next", writer="test", urgent=True) as writer:
+        disk.fill()
+        writer.cut(full.machines()).publish()
+    with full.vault.peek("next") as first:
+        assert {disk: disk_content(first, disk) for disk in first.disks()} == full.points[number]
+    with pytest.raises(Unavailable, match="No space left"):
+        use_up(full, disk, number)
+    assert pieces_of(full) == reserve.READERS_LEAVE
+    full.vault.upkeep(writer="test").close()
 
 
 # a store that does not answer

@@ -23,6 +23,7 @@ from bascule.ports.objects import ObjectInfo, ObjectStore
 from .access import Access, Whole
 from .format import names
 from .format.container import Builder, Kind, Source
+from .upkeep import reserve
 
 ENTRY_BYTES = 4 << 20
 _TRIES = 16
@@ -67,12 +68,18 @@ def digest_of(data: bytes | memoryview) -> str:
 
 
 class Log(Generic[E]):
-    """A log, as anybody may read it and its owner may extend it."""
+    """A log, as anybody may read it and its owner may extend it.
 
-    def __init__(self, access: Access, group: str, codec: Codec[E]) -> None:
+    ``leave`` is how far its entries may use up the room in reserve.
+    """
+
+    def __init__(
+        self, access: Access, group: str, codec: Codec[E], leave: int = reserve.WRITERS_LEAVE
+    ) -> None:
         self._access = access
         self._codec = codec
         self.group = group
+        self.leave = leave
 
     def numbers(self) -> Iterator[int]:
         """Yield the numbers of all entries in the store, newest first."""
@@ -129,7 +136,7 @@ class Log(Generic[E]):
         data = builder.finish(self._codec.encode(entry))
         name = names.entry(self.group, entry.number)
         try:
-            self._access.objects.create(name, data)
+            reserve.create(self._access.objects, name, data, self.leave)
         except Exists as error:
             found = self.read(entry.number)
             if found.entry.nonce != entry.nonce:
@@ -179,12 +186,12 @@ def begin(beginning: Beginning[E], fence: Callable[[Head[E] | None], E], tries: 
     )
 
 
-def check_primitive(objects: ObjectStore, name: str) -> None:
+def check_primitive(objects: ObjectStore, name: str, leave: int = reserve.WRITERS_LEAVE) -> None:
     """Refuse a store that overwrites when told to create only if absent; ``name`` is a scratch name.
 
     Nothing else keeps two writers apart, so every session looks before it begins.
     """
-    objects.create(name, b"first")
+    reserve.create(objects, name, b"first", leave)
     try:
         objects.create(name, b"second")
     except Exists:

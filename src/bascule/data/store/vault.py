@@ -22,6 +22,7 @@ from .keys import KeyInfo, Unlocker, Wrapping
 from .log import Log, check_primitive
 from .points import POINTS, PointInfo
 from .reader import PointReader
+from .upkeep import reserve
 from .upkeep.state import UpkeepEntry, current, readable
 
 # Writers and upkeep are loaded when somebody asks for them: who only reads starts sooner.
@@ -265,29 +266,46 @@ class Vault:
     def _create_sealed(self, name: str, kind: Kind, fields: dict[str, Any]) -> None:
         builder = Builder(self.access.sealer, _SMALL)
         builder.begin(kind, Source(name, self.ids.random(SALT_BYTES)))
-        self.objects.create(name, builder.finish(json.dumps(fields).encode()))
+        reserve.create(self.objects, name, builder.finish(json.dumps(fields).encode()), reserve.READERS_LEAVE)
 
     # writers
 
     def begin(
-        self, group: str, *, writer: str, tuning: Tuning | None = None, claim: Claim | None = None
+        self,
+        group: str,
+        *,
+        writer: str,
+        tuning: Tuning | None = None,
+        claim: Claim | None = None,
+        urgent: bool = False,
     ) -> GroupWriter:
         """Take over a group's log, or start it. Every earlier writer of the group is fenced.
 
-        ``claim`` may look at whom that would be, and refuse.
+        ``claim`` may look at whom that would be, and refuse. ``urgent`` entries may use room in reserve: of
+        those who write little and must not wait, as a failover.
         """
-        return self._session(group, writer, None, tuning, claim)
+        return self._session(self._log_of(group, urgent), writer, None, tuning, claim)
+
+    def _log_of(self, group: str, urgent: bool) -> Log[Entry]:
+        leave = reserve.READERS_LEAVE if urgent else reserve.WRITERS_LEAVE
+        return Log(self.access, names.check_group(group), POINTS, leave)
 
     def branch(
-        self, base: tuple[str, int], group: str, *, writer: str, tuning: Tuning | None = None
+        self,
+        base: tuple[str, int],
+        group: str,
+        *,
+        writer: str,
+        tuning: Tuning | None = None,
+        urgent: bool = False,
     ) -> GroupWriter:
         """Start a new group whose first point continues from a point of another one, sharing its data."""
         with self.point(*base, purpose=f"branch into {group}"):
-            return self._session(group, writer, base, tuning)
+            return self._session(self._log_of(group, urgent), writer, base, tuning)
 
     def _session(
         self,
-        group: str,
+        log: Log[Entry],
         writer: str,
         base: tuple[str, int] | None,
         tuning: Tuning | None,
@@ -296,8 +314,8 @@ class Vault:
         from .cut import Tuning
         from .writer import GroupWriter
 
-        self._check_primitive()
-        session = GroupWriter(self.access, self.log(group), self.ids, self.clock, tuning or Tuning())
+        self._check_primitive(log.leave)
+        session = GroupWriter(self.access, log, self.ids, self.clock, tuning or Tuning())
         try:
             session.take_over(writer, base, claim)
         except BaseException:
@@ -315,7 +333,7 @@ class Vault:
         """Begin an upkeep session: thinning, sweeping, compacting. Earlier sessions are fenced."""
         from .upkeep.session import Upkeep
 
-        self._check_primitive()
+        self._check_primitive(reserve.UPKEEP_LEAVES)
         session = Upkeep(self.access, self.ids, self.clock, limits)
         try:
             session.take_over(writer)
@@ -324,8 +342,12 @@ class Vault:
             raise
         return session
 
-    def _check_primitive(self) -> None:
-        check_primitive(self.objects, names.PROBES + self.ids.random(8).hex())
+    def keep_reserve(self) -> None:
+        """Hold room in reserve, as far as there is room, for whoever must not be stopped by a full store."""
+        reserve.replenish(self.objects, self.ids.random)
+
+    def _check_primitive(self, leave: int) -> None:
+        check_primitive(self.objects, names.PROBES + self.ids.random(8).hex(), leave)
 
     def verify(self, *, full: bool = False, progress: Progress | None = None) -> Iterator[Finding]:
         """Yield what is wrong with the store; with ``full``, having opened every live frame."""

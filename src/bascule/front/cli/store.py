@@ -60,6 +60,7 @@ def init(
     unlocker = given(tools.settings, KeyOptions(key_file, passphrase_file)) or asked("Passphrase", twice=True)
     with closing(tools.open_store(store, create=True)) as objects:
         vault = Vault.init(objects, unlocker, ids=tools.ids, clock=tools.clock, label=label)
+        vault.keep_reserve()
         Screen(is_json=is_json).show(
             {"store": store, "vault": vault.id, "keys": keys_document(vault.keys())},
             [f"Made vault {vault.id} in {store}. A {unlocker.kind} key opens it."],

@@ -92,6 +92,7 @@ def sweep(
         with vault.upkeep(writer=tools.who) as upkeep:
             thinned = {name: upkeep.thin(name, ladder) for name in groups if ladder}
             swept, compacted = upkeep.sweep(), upkeep.compact()
+        vault.keep_reserve()
     _tell_swept(screen, thinned, swept, compacted)
 
 

@@ -94,6 +94,7 @@ class Caretaker:
             if is_due:
                 deleted = upkeep.sweep().bytes
                 upkeep.compact()
+        vault.keep_reserve()
         return Tended(now, before.store, removed, now if is_due else before.swept_at, deleted)
 
 

@@ -21,6 +21,7 @@ LOCKS = "locks/"
 MOVED = "moved/"
 UPKEEP = "upkeep/"
 PROBES = "probes/"
+RESERVE = "reserve/"
 
 UPKEEP_GROUP = "~upkeep"
 _TOP = 10**12 - 1
@@ -86,6 +87,11 @@ def pin(group: str, number: int, pin_id: str) -> str:
 def lock(group: str, number: int, until: int, tag: str) -> str:
     """Name a lock that holds until ``until``, in whole seconds since 1970 of the store's time."""
     return f"{LOCKS}{group}/{number}/{until}-{tag}"
+
+
+def reserve(number: int) -> str:
+    """Name a piece of the room that is held in reserve."""
+    return f"{RESERVE}{number:02d}"
 
 
 def moved(name: str) -> str:

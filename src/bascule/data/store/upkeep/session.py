@@ -33,6 +33,7 @@ from bascule.model.errors import Damaged, Exists, Missing, Refused
 from bascule.model.retention import Aged, Ladder
 from bascule.ports.chance import Clock, Ids
 
+from . import reserve
 from .compaction import Compactor, CompactReport
 from .removal import given_up, join, range_of
 from .scan import each, entries
@@ -248,7 +249,8 @@ class Upkeep:
             name = names.moved(old)
             builder.begin(Kind.MOVED, Source(name, self._salt()))
             try:
-                self._access.objects.create(name, builder.finish(base64.b64decode(table)))
+                data = builder.finish(base64.b64decode(table))
+                reserve.create(self._access.objects, name, data, reserve.UPKEEP_LEAVES)
             except Exists:
                 continue  # an earlier session wrote it and died before it deleted the old object
         self._access.objects.delete(list(pending))

@@ -16,6 +16,8 @@ from bascule.data.store.format import names
 from bascule.data.store.log import Codec, Log
 from bascule.model.errors import Damaged
 
+from . import reserve
+
 VERSION = 1
 
 
@@ -87,7 +89,7 @@ STATES: Codec[UpkeepEntry] = Codec(_encode, _decode)
 
 def upkeep_log(access: Access) -> Log[UpkeepEntry]:
     """Return the vault's upkeep log."""
-    return Log(access, names.UPKEEP_GROUP, STATES)
+    return Log(access, names.UPKEEP_GROUP, STATES, reserve.UPKEEP_LEAVES)
 
 
 def current(access: Access) -> UpkeepEntry | None:
