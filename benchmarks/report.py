@@ -46,6 +46,7 @@ BARS: Final = {
     ("64gib", "local-boot"): 1 / 1.5,
     ("1tib", "local-boot"): 1 / 1.5,
     ("1tib-flat", "1gib"): 1 / 1.2,
+    ("planned-downtime", "stop-and-boot"): 1 / 3,
 }
 
 # What a figure may be at most where there is nobody to compare with.

@@ -1,8 +1,9 @@
-"""``python -m benchmarks.rto [SIZES]``: boot a machine from the store, and from a local image, and compare.
+"""``python -m benchmarks.rto [FIGURES]``: boot a machine from the store, and from a local image, and compare.
 
 The machine boots from its own disk, with 2 GiB of data on it (half of the smallest one), and counts as up
 when its ledger says so. Ours is from the command ``bascule replica fail-over`` on; the other is the
-same machine, started by the same host from a local qcow2 of the same disk.
+same machine, started by the same host from a local qcow2 of the same disk. ``planned`` says what the figure
+``planned-downtime`` is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from bascule.model.machines import DiskPlace, MachineDefinition
 from bascule.model.notes import MachineNote, to_text
 from benchmarks.installed import compiled
 from benchmarks.report import OURS, Figure, Report
+from benchmarks.rto import planned
 from lab import machines
 from lab.filesystems import tool
 from lab.machines import Keeping
@@ -40,23 +42,29 @@ _PATIENCE_SECONDS = 300.0
 
 
 def main(names: list[str]) -> None:
-    """Print a line for each size of disk, and one that compares the largest with the smallest."""
+    """Print lines for each size of disk, what compares the largest with the smallest, and the downtime."""
     compiled()
+    names = names or [*SIZES, planned.NAME]
+    for line in _boots([name for name in names if name != planned.NAME]):
+        print(line, flush=True)
+    for line in planned.measure(ROUNDS) if planned.NAME in names else ():
+        print(line, flush=True)
+
+
+def _boots(names: list[str]) -> Iterator[str]:
     medians = {}
-    for name in names or list(SIZES):
+    for name in names:
         report = Report(Figure(name, "s", bench="rto"))
         with tempfile.TemporaryDirectory(prefix="rto-") as folder:
             measure(Path(folder), SIZES[name], report)
-        for line in report.lines():
-            print(line, flush=True)
+        yield from report.lines()
         medians[name] = report
     if {"1gib", "1tib"} <= medians.keys():
         flat = Report(Figure("1tib-flat", "s", bench="rto"))
         for who, name in ((OURS, "1tib"), ("1gib", "1gib")):
             for value in medians[name].of(OURS):
                 flat.add(who, value)
-        for line in flat.lines():
-            print(line, flush=True)
+        yield from flat.lines()
 
 
 def measure(room: Path, size: int, report: Report) -> None:
