@@ -13,10 +13,12 @@ def test_tries_are_counted_from_the_beginning_of_the_first_one() -> None:
 
 
 def test_a_try_that_took_long_is_followed_by_the_next_rung_and_none_is_made_up_for() -> None:
+    """R-R-3: the rungs are counted from the first attempt, not from the last one's end."""
     assert next_try(0, 200) == 240
     assert next_try(0, 600) == 2400
     assert next_try(0, 2400 + 1) == 2400 + 1800
 
 
 def test_a_clock_that_was_set_back_does_not_keep_anybody_waiting() -> None:
-    assert next_try(5000, 0) == 5060
+    """R-R-3."""
+    assert next_try(5000, 0) == 60

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .items import Facts, State, Wish
+from .items import Facts, State, Trouble, Wish
 
 HEARTBEAT_SECONDS = 15 * 60
 NO_POINT_SECONDS = 60 * 60
@@ -80,8 +80,9 @@ def _of_item(wish: Wish, facts: Facts) -> Iterator[Reason]:
             f" `bascule resume {wish.group} --take-over`; or `bascule unprotect {wish.group}`",
         )
     elif trouble is not None:
-        level = Level.WARNING if trouble.next_try_at is not None else Level.CRITICAL
-        yield Reason(level, trouble.code, trouble.message, trouble.cure)
+        is_passing = trouble.next_try_at is not None
+        level, cure = (Level.WARNING, trouble.cure) if is_passing else (Level.CRITICAL, _to_do(wish, trouble))
+        yield Reason(level, trouble.code, trouble.message, cure)
     if facts.mark is not None:
         yield Reason(
             Level.CRITICAL,
@@ -109,6 +110,14 @@ def _of_item(wish: Wish, facts: Facts) -> Iterator[Reason]:
             f"{facts.room_bytes >> 20} MiB are free for what machines overwrite while their disks are copied",
             "make room on that file system; a fleece that is full costs a point, never the machine",
         )
+
+
+def _to_do(wish: Wish, trouble: Trouble) -> str:
+    """Return what an administrator must do about what does not pass by itself (R-R-3)."""
+    again = f"`bascule resume {wish.group}` tries again"
+    if "bascule resume" in trouble.cure:
+        return trouble.cure
+    return f"{trouble.cure or 'mend what the message names'}; then {again}"
 
 
 def room_needed(facts: Facts) -> int:

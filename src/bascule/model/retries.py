@@ -10,9 +10,10 @@ def next_try(first: float, now: float) -> float:
     """Return when to try again, of attempts that have failed since the first one began.
 
     That is 1, 2, 4, 8 and 10 minutes after the beginning of the first attempt, then every 30 minutes. What
-    an attempt that took long has missed is not made up for.
+    an attempt that took long has missed is not made up for. After the clock was set back the first is now.
     """
-    passed = max(0.0, now - first)
+    first = min(first, now)
+    passed = now - first
     for rung in _LADDER_SECONDS:
         if passed < rung:
             return first + rung

@@ -63,14 +63,15 @@ class Rules:
     """What whoever runs a replicator decides about its cycles; as it stands, all is allowed.
 
     ``claim`` sees whom a session would fence, ``may_compare`` which disks would be compared whole with the
-    store: both raise if that is not to be. ``believes`` says whether what the machine recorded is good,
-    ``wants`` which disks are replicated at all. The instant lies inside ``quiesce``, which is told the
-    machines, makes their guests ready for it and lets them go on after it; what it yields says afterwards
-    how consistent that made the point (R-RP-1).
+    store, ``sees`` what records hold of which ``recorded`` could not tell: each raises if that is not to be.
+    ``believes`` says whether what the machine recorded is good, ``wants`` which disks are replicated at all.
+    The instant lies inside ``quiesce``, which is told the machines, makes their guests ready for it and lets
+    them go on after it; what it yields says afterwards how consistent that made the point (R-RP-1).
     """
 
     claim: Claim | None = None
     may_compare: Callable[[Sequence[DiskKey]], None] = lambda _disks: None
+    sees: Callable[[Mapping[DiskKey, Recorded]], None] = lambda _recorded: None
     believes: Callable[[], bool] = lambda: True
     wants: Callable[[DiskKey], bool] = lambda _disk: True
     quiesce: Callable[[Sequence[str]], AbstractContextManager[Callable[[], Consistency]]] = unprepared
@@ -121,8 +122,11 @@ class Replicator:
         """Make a point, or raise and lose nothing: the next cycle sends what this one would have."""
         clock = self._world.clock
         begun = clock.monotonic()
+        was_blind = self._is_blind
         try:
             self._members.gather(self._newest)
+            if was_blind:
+                self._world.rules.sees(self._members.recorded() or {})
             with self._world.rules.quiesce(tuple(self._members.here)) as consistency:
                 frozen_at = clock.monotonic()
                 instant = self._members.freeze()
@@ -161,9 +165,11 @@ class Replicator:
 
         Nothing is frozen for it: all that a machine was told is written was recorded before.
         """
-        if self._writer is None or self._members.absent:
-            return None
-        return self._members.recorded()
+        return None if self._is_blind else self._members.recorded()
+
+    @property
+    def _is_blind(self) -> bool:
+        return self._writer is None or bool(self._members.absent)
 
     def _newest(self) -> Mapping[str, Tracking]:
         """Take the group over if it is not ours yet; return from where its machines' next deltas count."""

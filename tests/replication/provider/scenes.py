@@ -14,7 +14,7 @@ from bascule.drivers.commands.host import HostCommands
 from bascule.drivers.hypervisors.fake.agent import FakeAgent, FakeGuest
 from bascule.drivers.hypervisors.fake.machine import FakeDisk, FakeHost, FakeMachine
 from bascule.drivers.objects.memory import MemoryStore
-from bascule.model.errors import Off, Unavailable
+from bascule.model.errors import Missing, Off, Unavailable
 from bascule.model.hours import ANY
 from bascule.model.items import Facts, Wish
 from bascule.model.policies import Policy
@@ -35,15 +35,32 @@ class HandClock:
     def __init__(self) -> None:
         # Tuesday, 12:00 UTC: office hours.
         self.time = datetime(2026, 3, 3, 12, tzinfo=UTC).timestamp()
+        self.jumped = 0.0
 
     def now(self) -> float:
-        return self.time
+        return self.time + self.jumped
 
     def monotonic(self) -> float:
         return self.time
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
+
+
+class WallClock:
+    """The time of somebody else's clock, which does not jump with the host's."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+
+    def now(self) -> float:
+        return self._clock.time
+
+    def monotonic(self) -> float:
+        return self._clock.time
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
 
 
 class Scene:
@@ -53,8 +70,9 @@ class Scene:
         self.clock = HandClock()
         self.chance = Random(7)
         self.hosts = {name: FakeHost({"disk0": self.chance.randbytes(SIZE)}, name) for name in groups}
+        self.unknown: set[str] = set()
         self.guest = FakeGuest()
-        self.objects = MemoryStore(self.clock)
+        self.objects = MemoryStore(WallClock(self.clock))
         self.vault = Vault.init(self.objects, KEY, ids=SystemIds(), clock=self.clock)
         self.folder = ProviderFolder(room / "provider")
         self.before_open: Callable[[], None] = lambda: None
@@ -80,6 +98,8 @@ class Scene:
         return self.vault
 
     def adopt(self, words: str, room: Path) -> RunningMachine:
+        if words in self.unknown:
+            raise Missing(f"{words} is not on this host", cure="see what machines the host has")
         if words not in self.hosts:
             raise Off(f"nobody answers at {words}")
         return FakeMachine(self.hosts[words], self.clock, SystemIds())
@@ -121,6 +141,11 @@ class Scene:
         assert seconds is not None
         self.clock.time += seconds
         return seconds
+
+    def boot_after_a_power_cut(self, group: str = "web") -> None:
+        """End the machine without a goodbye, and start it again: what was recorded is gone."""
+        self.hosts[group].lose_power()
+        self.hosts[group].is_up = True
 
     def must_be_replicated(self, group: str = "web") -> None:
         with self.vault.peek(group) as point:

@@ -185,3 +185,19 @@ def _parts(wish: Wish) -> dict[str, object]:
     from dataclasses import fields
 
     return {field.name: getattr(wish, field.name) for field in fields(wish)}
+
+
+def test_r_r_3_a_machine_that_a_host_does_not_know_any_more_is_elsewhere_and_no_error(
+    cluster: Cluster,
+) -> None:
+    """Only on a standalone host is that one for a person: a migration may undefine it where it was."""
+    cluster.move("a")
+    cluster.step("a")
+    cluster.move("b")
+    cluster.scene.unknown.add("web@a")
+    cluster.step("b", 2)
+    facts = cluster.step("a", 2)
+    assert (facts.state, facts.trouble) == (State.ELSEWHERE, None)
+    cluster.scene.unknown.clear()
+    cluster.move("a")
+    assert cluster.step("a", 2).state is State.REPLICATING

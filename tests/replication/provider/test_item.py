@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from bascule.data.store import MachineInfo, PointInfo
 from bascule.model.errors import Refused, Unavailable
-from bascule.model.health import Heartbeat, reasons
+from bascule.model.health import Heartbeat, Level, Reason, reasons
 from bascule.model.hours import OUTSIDE_OFFICE
 from bascule.model.items import Mark, State, Wish
 from bascule.model.machines import Hardware, MachineDefinition
@@ -15,6 +16,8 @@ from bascule.model.notes import MachineNote, to_text
 from bascule.replication.provider.item import Item, called_at, places
 
 from .scenes import BLOCK, SIZE, Scene
+
+NO_THREAD = "can't start new thread"
 
 
 @pytest.fixture
@@ -26,6 +29,12 @@ def scene(tmp_path: Path) -> Scene:
 
 def events(scene: Scene) -> list[str]:
     return [event["event"] for event in scene.folder.item("web").events()]
+
+
+def told_of(scene: Scene) -> list[Reason]:
+    wish = scene.folder.item("web").wish()
+    assert wish is not None
+    return reasons(wish, scene.facts(), scene.clock.now(), Heartbeat(None, is_running=True))
 
 
 def test_a_wish_becomes_points_and_facts_name_the_wish_that_they_obey(scene: Scene) -> None:
@@ -108,6 +117,74 @@ def test_what_passes_is_tried_again_by_the_ladder_from_the_first_attempt_on(scen
     assert scene.facts().trouble is None
 
 
+def test_r_r_3_waits_count_from_the_start_of_the_first_attempt_and_not_from_its_end(scene: Scene) -> None:
+    item, begun = scene.item(), []
+
+    def away() -> None:
+        begun.append(scene.clock.now())
+        scene.clock.sleep(40)
+        raise Unavailable("the store does not answer")
+
+    scene.before_open = away
+    for _ in range(6):
+        scene.step(item)
+    assert [round(at - begun[0]) for at in begun] == [0, 60, 120, 240, 480, 600]
+
+
+def test_r_r_3_the_first_attempt_is_the_cycle_that_broke_and_not_the_new_session_after_it(
+    scene: Scene,
+) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.write()
+    broken = scene.clock.now()
+    scene.objects.fail(times=1000)
+    assert scene.step(item) == 0
+    scene.clock.time += 20  # the second look takes its time too
+    scene.before_open = lambda: scene.clock.sleep(5)
+    scene.step(item)
+    trouble = scene.facts().trouble
+    assert trouble is not None
+    assert (trouble.first_at, trouble.next_try_at) == (broken, broken + 60)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "no memory"),
+        OSError(errno.ENOSPC, "full"),
+        RuntimeError(NO_THREAD),
+    ],
+)
+def test_r_r_3_low_memory_and_low_disk_pass_wherever_they_strike(scene: Scene, error: Exception) -> None:
+    item = scene.item()
+    assert item.fault(error) == 60
+    trouble = scene.facts().trouble
+    assert trouble is not None
+    assert (trouble.family, trouble.code, bool(trouble.cure)) == ("unavailable", "scarcity", True)
+    assert scene.facts().state is not State.STOPPED
+
+
+def test_r_r_3_an_error_that_nobody_foresaw_stops_the_item(scene: Scene) -> None:
+    scene.item().fault(ZeroDivisionError("by nought"))
+    assert scene.facts().state is State.STOPPED
+
+
+def test_r_r_3_a_machine_that_its_host_does_not_know_waits_for_a_person(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.unknown.add("web")
+    scene.step(item)  # the session that was open does not tell yet
+    scene.hosts["web"].is_up = False
+    scene.step(item)
+    scene.step(item)
+    facts = scene.facts()
+    assert facts.state is State.STOPPED
+    assert facts.trouble is not None
+    assert (facts.trouble.code, facts.trouble.next_try_at) == ("missing", None)
+
+
 def test_what_does_not_pass_waits_for_a_person_also_in_the_next_process(scene: Scene) -> None:
     """R-R-3: Critical, and says what to do; only a changed wish lets it try again."""
     asked = []
@@ -126,6 +203,9 @@ def test_what_does_not_pass_waits_for_a_person_also_in_the_next_process(scene: S
     assert facts.state is State.STOPPED
     assert facts.trouble is not None
     assert (facts.trouble.code, facts.trouble.next_try_at) == ("wrong-key", None)
+    (told,) = told_of(scene)
+    assert (told.level, told.code) == (Level.CRITICAL, "wrong-key")
+    assert told.cure == "name the right key file; then `bascule resume web` tries again"
     scene.before_open = lambda: None
     scene.wish(key_file="right.key")
     scene.step(item)
@@ -155,9 +235,7 @@ def test_a_lost_record_marks_for_resync_which_waits_for_its_hours(tmp_path: Path
     scene.protect(resync_hours=OUTSIDE_OFFICE)
     item = scene.item()
     scene.step(item)
-    host = scene.hosts["web"]
-    host.lose_power()
-    host.is_up = True
+    scene.boot_after_a_power_cut()
     scene.write()
     scene.step(item)
     scene.step(item)
@@ -172,7 +250,64 @@ def test_a_lost_record_marks_for_resync_which_waits_for_its_hours(tmp_path: Path
     scene.must_be_replicated()
 
 
+def test_r_r_2_changes_that_reached_half_of_a_disk_while_the_store_was_away_mark_it_too(
+    tmp_path: Path,
+) -> None:
+    """No session was open that could have looked; the look comes before the delta."""
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    scene.step(scene.item())
+    sent = scene.facts().totals.sent_bytes
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(scene.item())
+    assert (scene.facts().mark, scene.facts().state) == (Mark.TOO_MUCH, State.WAITING)
+    assert scene.facts().totals.sent_bytes == sent, "a delta of half a disk is no delta"
+
+
+def test_r_r_2_half_is_reached_by_the_half_and_not_before(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2 - BLOCK))
+    scene.step(item)
+    assert scene.facts().mark is None
+    assert "marked-for-resync" not in events(scene)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(item)
+    assert events(scene).count("marked-for-resync") == 1
+
+
+def test_r_r_2_a_consistent_point_that_is_due_does_not_keep_a_disk_from_its_mark(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE, app_consistent_seconds=60)
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.clock.time += 60
+    scene.step(item)
+    assert scene.facts().mark is Mark.TOO_MUCH
+
+
+def test_r_r_2_a_resync_that_an_outage_ended_goes_on_and_sends_nothing_twice(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    sent = scene.facts().totals.sent_bytes
+    scene.hosts["web"].write("disk0", 0, scene.chance.randbytes(30 * BLOCK))
+    scene.boot_after_a_power_cut()
+    scene.objects.fail("create", at=2, times=1000)  # the segment is stored, the point is not
+    for _ in range(3):
+        scene.step(item)
+    facts = scene.facts()
+    assert (facts.mark, facts.trouble is not None) == (Mark.TRACKING_LOST, True)
+    scene.objects.heal()
+    scene.step(scene.item())
+    facts = scene.facts()
+    assert (facts.mark, facts.trouble, facts.totals.resent_bytes) == (None, None, 0)
+    assert 30 * BLOCK <= facts.totals.sent_bytes - sent <= 1.05 * 30 * BLOCK
+    scene.must_be_replicated()
+
+
 def test_a_resync_that_is_asked_for_begins_at_once_and_compares_everything(tmp_path: Path) -> None:
+    """R-R-2: on demand, in office hours too."""
     scene = Scene(tmp_path)
     scene.protect(resync_hours=OUTSIDE_OFFICE)
     item = scene.item()
@@ -189,6 +324,7 @@ def test_a_resync_that_is_asked_for_begins_at_once_and_compares_everything(tmp_p
 
 
 def test_changes_of_half_a_disk_mark_it_for_resync(tmp_path: Path) -> None:
+    """R-R-2."""
     scene = Scene(tmp_path)
     scene.protect(resync_hours=OUTSIDE_OFFICE)
     item = scene.item()
@@ -315,10 +451,7 @@ def test_a_silent_agent_costs_a_wait_now_and_then_and_no_point(scene: Scene) -> 
         scene.step(item)
     assert scene.facts().consistent_tried_at == tried, "not with every point"
     assert events(scene).count("only-crash-consistent") == 1
-    wish = scene.folder.item("web").wish()
-    assert wish is not None
-    told = reasons(wish, scene.facts(), scene.clock.now(), Heartbeat(None, is_running=True))
-    assert [one.code for one in told] == ["only-crash-consistent"]
+    assert [one.code for one in told_of(scene)] == ["only-crash-consistent"]
     scene.guest.is_silent = False
     scene.clock.time += 300
     scene.step(item)

@@ -166,7 +166,7 @@ class Conductor:
         except Exception as error:
             log.exception("replication.step_failed", item=item.folder.group)
             with suppress(BasculeError):
-                item.fault(error)
+                return item.fault(error)
         return REST_SECONDS
 
     def _end(self, turn: _Turn, seconds: float | None) -> None:

@@ -6,29 +6,31 @@ things stand from the wish, the store and the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from bascule.data.pipeline.flow.crew import Cancel
 from bascule.data.pipeline.flow.throttle import Throttle
-from bascule.data.store import PointInfo
-from bascule.model.errors import BasculeError, Cancelled, Fenced, Off, Refused, Unavailable
+from bascule.data.store import DiskKey, PointInfo
+from bascule.model.errors import BasculeError, Cancelled, Fenced, Missing, Off, Refused, Unavailable
 from bascule.model.generations import family
 from bascule.model.health import Level
 from bascule.model.hours import Hours
 from bascule.model.items import Mark, State, Trouble, Wish, name_of
 from bascule.model.notes import from_text
 from bascule.model.policies import OFF
+from bascule.ports.machines import Recorded
 from bascule.replication.members import Member
 from bascule.replication.quiesce import Around, Quiesce
 from bascule.replication.replicator import Cycled, Names, Replicator, Rules, World, unprepared
 
 from .folder import ItemFolder
 from .ledger import Ledger
-from .outcome import disk_changes, of_cycle
+from .outcome import disk_changes, is_half_changed, of_cycle, scarcity
 from .owner import Foreign, Owner, signed
 from .stillness import Stillness
 from .workshop import Own, Workshop
@@ -42,6 +44,8 @@ _QUICK_BYTES = 32 << 20
 _ROOM_LEAST = 8 << 20
 # Of a machine of a cluster that is found after one of these nobody can say that it was away meanwhile.
 _HERE = (State.SEEDING, State.REPLICATING, State.RESYNCING, State.FENCED)
+
+T = TypeVar("T")
 
 
 class ResyncDeferred(Refused):
@@ -65,7 +69,9 @@ class Item:
         self._owner: Owner | None = None
         self._stillness: Stillness | None = None
         self._due: float | None = None
-        self._has_tried = False
+        # When what failed is tried again, by the clock that nobody sets; None for at once.
+        self._retry_at: float | None = None
+        self._trying_since: float | None = None
         self._is_over = False
         self._line: Throttle | None = None
         facts = self._ledger.facts
@@ -110,7 +116,7 @@ class Item:
             self._ledger.put(headway=None)
             return 0.0
         except BasculeError as error:
-            return self._failed(error, self._shop.clock.now())
+            return self._failed(error)
 
     def _hear(self) -> Wish | None:
         self._cancel = (
@@ -134,7 +140,7 @@ class Item:
 
     def _obey(self, wish: Wish) -> None:
         """A wish that is new to the facts ends what waited for it."""
-        self._due, self._has_tried = None, False
+        self._due = self._retry_at = self._trying_since = None
         self._line = self._shop.throttle_of(wish.policy.limit)
         facts = self._ledger.facts
         if wish.generation == facts.generation:
@@ -163,7 +169,7 @@ class Item:
         if wish.cluster:
             for _, words, room in places(wish, self.folder):
                 try:
-                    self._shop.adopt(words, room).close()
+                    _sought(wish, partial(self._shop.adopt, words, room)).close()
                 except Off:
                     return self._off(wish)
                 except Unavailable:
@@ -180,7 +186,7 @@ class Item:
         """A process that has just begun tries at once what passes by itself, and only that."""
         if trouble.next_try_at is None:
             return REST_SECONDS if trouble.generation == wish.generation else 0.0
-        return trouble.next_try_at - self._shop.clock.now() if self._has_tried else 0.0
+        return 0.0 if self._retry_at is None else self._retry_at - self._shop.clock.monotonic()
 
     def _may_resync(self, wish: Wish) -> bool:
         asked = wish.resync > self._ledger.facts.resynced
@@ -191,8 +197,10 @@ class Item:
         """Make a point, or see that none is needed."""
         clock = self._shop.clock
         begun, started = clock.monotonic(), clock.now()
+        if self._trying_since is None:
+            self._trying_since = started
         replicator = self._replicator or self._open(wish)
-        was_open, self._has_tried = bool(replicator.session), True
+        was_open = bool(replicator.session)
         try:
             if self._is_idle(replicator, wish):
                 totals = self._ledger.facts.totals
@@ -209,7 +217,8 @@ class Item:
             self.close()
             if was_open and not isinstance(error, Fenced | ResyncDeferred):
                 return 0.0  # a new session may be all it takes: it finds out where things stand
-            return self._failed(error, started)
+            return self._failed(error)
+        self._trying_since = None
         every = wish.policy.interval_seconds
         due = begun if self._due is None or begun - self._due > every else self._due
         self._due = max(due + every, clock.monotonic())
@@ -219,19 +228,25 @@ class Item:
         """Has the machine written nothing since the newest point, and is that point young enough?"""
         facts = self._ledger.facts
         found = replicator.recorded()
-        is_due = self._stillness is not None and self._stillness.is_due
-        if found is None or facts.newest is None or facts.mark is not None or is_due:
+        if found is None or facts.newest is None or self._must_resync(found):
+            return False
+        if self._stillness is not None and self._stillness.is_due:
             return False
         found = {disk: told for disk, told in found.items() if wish.wants(*disk)}
         known = [disk for disk in found.values() if disk.changed_bytes is not None]
-        if any(disk.changed_bytes * 2 >= disk.size_bytes for disk in known if disk.changed_bytes):
-            self._ledger.mark(Mark.TOO_MUCH)
-            return False
         age = self._shop.clock.now() - facts.newest.captured_at
         shown = {(disk.machine, disk.id): disk.size_bytes for disk in facts.disks if disk.is_protected}
         is_same = shown == {disk: told.size_bytes for disk, told in found.items()}
         is_still = len(known) == len(found) and not any(disk.changed_bytes for disk in known)
         return is_same and is_still and 0 <= age < wish.policy.idle_point_seconds
+
+    def _must_resync(self, recorded: Mapping[DiskKey, Recorded]) -> bool:
+        """Mark the item if records say so (R-R-2), unless it is marked; tell whether it is now."""
+        wish = self._wish
+        wanted = [told for disk, told in recorded.items() if wish is None or wish.wants(*disk)]
+        if is_half_changed(wanted):
+            self._ledger.mark(Mark.TOO_MUCH)
+        return self._ledger.facts.mark is not None
 
     def _cycle(self, replicator: Replicator, wish: Wish) -> None:
         facts = self._ledger.facts
@@ -288,10 +303,15 @@ class Item:
                 )
             self._ledger.put(state=State.RESYNCING)
 
+        def sees(recorded: Mapping[DiskKey, Recorded]) -> None:
+            if self._ledger.facts.mark is None and self._must_resync(recorded):
+                raise ResyncDeferred("so much changed while nobody could look that disks are to be compared")
+
         still = self._stillness = self._stilled(wish)
         rules = Rules(
             owner.claim(wish.take_over),
             may_compare,
+            sees,
             self._believes,
             lambda disk: wish.wants(*disk),
             still.around if still is not None else unprepared,
@@ -305,7 +325,11 @@ class Item:
             rules,
         )
         members = [
-            Member(name, partial(self._shop.adopt, words, room), partial(self._shop.definition, words))
+            Member(
+                name,
+                partial(_sought, wish, partial(self._shop.adopt, words, room)),
+                partial(_sought, wish, partial(self._shop.definition, words)),
+            )
             for name, words, room in places(wish, self.folder)
         ]
         names = Names(wish.group, signed(wish.cluster, self._shop.who))
@@ -335,31 +359,38 @@ class Item:
     def _believes(self) -> bool:
         return self._ledger.facts.mark in (None, Mark.TRACKING_LOST)
 
-    def fault(self, error: Exception) -> None:
-        """Stop after an error that nobody foresaw, until somebody says otherwise."""
-        what = BasculeError(
+    def fault(self, error: Exception) -> float:
+        """Stop after an error that nobody foresaw, until somebody says otherwise; wait for what is scarce.
+
+        Returns in how many seconds there is more to do.
+        """
+        what = scarcity(error) or BasculeError(
             f"an error that nobody foresaw: {type(error).__name__}: {error}",
             cure="report it with the provider's log; `bascule resume` tries again",
             code="bug",
         )
-        self._failed(what, self._shop.clock.now())
+        return self._failed(what)
 
-    def _failed(self, error: BasculeError, begun: float) -> float:
+    def _failed(self, error: BasculeError) -> float:
         """Sort an error: nobody's mistake, one that passes, or one for a person."""
         self.close()
-        wish = self._wish
+        clock, wish = self._shop.clock, self._wish
+        begun, self._trying_since = self._trying_since, None
         generation = wish.generation if wish else 0
         if isinstance(error, ResyncDeferred):
             self._ledger.put(state=State.WAITING, headway=None)
-            return REST_SECONDS
+            return 0.0 if wish is not None and self._may_resync(wish) else REST_SECONDS
         if isinstance(error, Off):
             return self._off(wish)
         if isinstance(error, Fenced):
             return self._fenced(error)
+        begun = clock.now() if begun is None else begun
         trouble = self._ledger.failed(error, begun, generation).trouble
         if trouble is None or trouble.next_try_at is None:
             return REST_SECONDS
-        return max(0.0, trouble.next_try_at - self._shop.clock.now())
+        left = max(0.0, trouble.next_try_at - clock.now())
+        self._retry_at = clock.monotonic() + left
+        return left
 
     def _off(self, wish: Wish | None) -> float:
         """Wait for a machine that is off here, or that another host of its cluster has."""
@@ -393,6 +424,16 @@ class Item:
         if self._replicator is not None:
             self._replicator.close()
             self._replicator = None
+
+
+def _sought(wish: Wish, look: Callable[[], T]) -> T:
+    """Look for a machine; one that a host of a cluster does not know is on another one (R-R-3)."""
+    try:
+        return look()
+    except Missing as error:
+        if not wish.cluster:
+            raise
+        raise Off(error.message, cure=error.cure) from error
 
 
 def places(wish: Wish, folder: ItemFolder) -> Iterator[tuple[str, str, Path]]:

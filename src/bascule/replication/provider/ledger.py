@@ -64,7 +64,7 @@ class Ledger:
     def failed(self, error: BasculeError, begun: float, generation: int) -> Facts:
         """Write down an error: it is tried again by the ladder, or waits for a person (R-R-3)."""
         now, before = self._clock.now(), self.facts.trouble
-        trouble = Trouble.of(error, begun, generation)
+        trouble = Trouble.of(error, min(begun, now), generation)
         is_passing = isinstance(error, Unavailable)
         if before is not None and is_passing and before.next_try_at is not None:
             trouble = replace(trouble, first_at=min(before.first_at, now), tries=before.tries + 1)

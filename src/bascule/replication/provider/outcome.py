@@ -1,14 +1,38 @@
-"""What a cycle that succeeded makes of the facts."""
+"""What an attempt makes of the facts, and what is read from how it went."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bascule.model.errors import Unavailable
 from bascule.model.items import DiskFact, Facts, Newest, State
 from bascule.model.policies import Consistency
+from bascule.ports.machines import Recorded
 from bascule.replication.replicator import Cycled
+
+_SCARCE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT}
+# What Python says, as a RuntimeError without a number, when the system gives it no thread.
+_NO_THREAD = "can't start new thread"
+
+
+def scarcity(error: Exception) -> Unavailable | None:
+    """Return what to make of an error that says that the host is short of something, which passes (R-R-3)."""
+    is_short = isinstance(error, OSError) and error.errno in _SCARCE
+    if not (is_short or isinstance(error, MemoryError) or str(error) == _NO_THREAD):
+        return None
+    return Unavailable(
+        f"the host is short of memory, threads, files or room: {error or type(error).__name__}",
+        cure="see what uses them up, or give the provider fewer threads: `bascule provider run --threads`",
+        code="scarcity",
+    )
+
+
+def is_half_changed(disks: Iterable[Recorded]) -> bool:
+    """Have all records of a disk together reached 50 % of it (R-R-2)?"""
+    return any(disk.changed_bytes * 2 >= disk.size_bytes for disk in disks if disk.changed_bytes)
 
 
 def disk_changes(before: Sequence[DiskFact], after: Sequence[DiskFact]) -> Iterator[tuple[str, DiskFact]]:
