@@ -10,10 +10,10 @@ import pytest
 
 from bascule.model.errors import Unavailable
 from bascule.model.health import Heartbeat, Level, Reason, level_of, point_age_seconds, reasons, rpo_seconds
-from bascule.model.items import State
+from bascule.model.items import DiskFact, State
 from bascule.ports.machines import Recorded
 from bascule.replication.provider.item import Item
-from bascule.replication.provider.outcome import is_half_changed, scarcity
+from bascule.replication.provider.outcome import disk_changes, is_half_changed, scarcity
 
 from .scenes import BLOCK, SIZE, Scene
 
@@ -239,3 +239,10 @@ def test_r_r_2_half_of_a_disk_is_reached_by_its_half(changed: int | None, is_hal
 def test_what_is_no_lack_of_anything_is_not_called_so() -> None:
     assert scarcity(OSError(errno.EACCES, "no")) is None
     assert scarcity(ValueError("wrong")) is None
+
+
+def test_a_disk_that_grew_is_told_as_resized_and_no_other_is() -> None:
+    """R-P-7."""
+    small, same = DiskFact("web", "disk0", SIZE), DiskFact("web", "disk1", SIZE)
+    large = DiskFact("web", "disk0", 2 * SIZE)
+    assert list(disk_changes([small, same], [large, same])) == [("disk-resized", large)]
