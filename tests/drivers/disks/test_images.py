@@ -66,15 +66,14 @@ def our_servers(path: Path) -> list[int]:
 
 class TestQcow2Source(DiskSourceContract):
     image_format = "qcow2"
+    options = ""
 
     @pytest.fixture
     def open_disk(self, tmp_path: Path) -> Iterator[OpenDisk]:
         opened: list[DiskSource] = []
 
         def open_(content: bytes) -> DiskSource:
-            # VHD only keeps an exact size if it is told to.
-            options = "force_size=on" if self.image_format == "vpc" else ""
-            path = image_of(content, self.image_format, tmp_path / f"{len(opened)}.img", options)
+            path = image_of(content, self.image_format, tmp_path / f"{len(opened)}.img", self.options)
             opened.append(ImageSource(path, self.image_format))
             return opened[-1]
 
@@ -91,13 +90,13 @@ class TestVmdkSource(TestQcow2Source):
 @pytest.mark.lab
 class TestVhdSource(TestQcow2Source):
     image_format = "vpc"
+    options = "force_size=on"  # else it rounds the size
 
 
 @pytest.mark.lab
 class TestVhdxSource(TestQcow2Source):
     image_format = "vhdx"
-    # QEMU's driver does not tell holes from data.
-    knows_holes = False
+    options = f"block_size={MIB}"
 
 
 class TestQcow2Sink(DiskSinkContract):

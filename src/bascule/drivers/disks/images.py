@@ -16,6 +16,7 @@ from .claims import claim_for_writing
 from .connections import Connections
 from .faults import translated
 from .formats import RAW
+from .holes import vhdx
 from .nbd import ALLOCATION, BITMAPS, LAYERS, NbdSink, NbdSource
 from .qemu import QemuNbd, add_bitmap, commit_image, create_image, describe
 from .raw import Existing, RawSource, make_name_durable
@@ -42,10 +43,19 @@ class ImageSource:
         self._disk = NbdSource(Connections(self._server.first, self._server.connect), context)
         self.size_bytes = self._disk.size_bytes
         self.is_delta = self._disk.is_delta
+        self._tables = path if image_format == "vhdx" else None
 
     def extents(self) -> Iterator[Extent]:
         """Yield what is allocated and not known to be zero, or what is dirty."""
-        return self._disk.extents()
+        return self._disk.extents() if self._tables is None else self._blocks(self._tables)
+
+    def _blocks(self, path: Path) -> Iterator[Extent]:
+        with translated(f"look for holes in {path}"), path.open("rb", buffering=0) as image:
+            found = vhdx.layout(image.fileno(), self.size_bytes)
+            if found is None:
+                yield from self._disk.extents()
+            else:
+                yield from vhdx.data_extents(image.fileno(), found)
 
     def expect(self, extents: Sequence[Extent]) -> None:
         """See DiskSource; there is nothing to begin."""

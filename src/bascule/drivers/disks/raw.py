@@ -24,7 +24,7 @@ from bascule.model.errors import Damaged, Exists, Refused
 from .claims import claim_for_writing, refuse_if_written
 from .devices import STABLE, device_size, open_exclusively
 from .faults import check_range, fault, translated
-from .holes import data_extents, zero_device, zero_file
+from .holes.files import data_extents, zero_device, zero_file
 
 ALIGNMENT = 4096
 _BOUNCE = 1 << 20

@@ -1,0 +1,1 @@
+"""What of a file or an image is not there, and reads as zeroes."""
