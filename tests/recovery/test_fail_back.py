@@ -113,10 +113,13 @@ class Journey(World):
             for name, machine in self.home.running.items()
         }
 
-    def go_home(self) -> Disks:
+    def go_home(self, *, whole: bool = False) -> Disks:
         """Do all of it, and return what the machines held when they left."""
-        synchronise(self.home_site(), AWAY, SAME)
+        if not whole:
+            synchronise(self.home_site(), AWAY, SAME)
         held = self.hand_over()
+        if whole:
+            synchronise(self.home_site(), AWAY, SAME, whole=True)
         complete(self.home_site(), AWAY)
         return held
 

@@ -6,6 +6,9 @@ one. Phase 2, *complete*, after the other side handed over: what changed since t
 is begun, and the machines' definitions are switched to the new images, each at once. The old disks are only
 read. So whatever ends a failback early, and whenever, what was here is still here.
 
+Or *whole*: the other side handed over first, and then each new image, which lies on nothing, is downloaded
+without a comparison (R-HV-2). The rest is the same.
+
 What the old disks hold behind the last point of their time is nobody's to throw away (R-FO-7): it
 becomes a point of an orphan group first.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
-from bascule.data.pipeline.renew import Renewed, level, renew
+from bascule.data.pipeline.renew import Renewed, download, level, renew
 from bascule.data.store import DiskKey, MachineInfo, PointReader
 from bascule.model.errors import Missing, Refused
 from bascule.model.machines import DiskPlace, MachineDefinition, Power
@@ -40,20 +43,30 @@ from .site import Shape, Site, start
 _BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
 
 
-def synchronise(site: Site, group: str, shape: Shape) -> tuple[Record, Renewed]:
-    """Phase 1: make new images beside the old disks equal to the newest point; again, to a newer one."""
+def synchronise(site: Site, group: str, shape: Shape, *, whole: bool = False) -> tuple[Record, Renewed]:
+    """Phase 1: make new images beside the old disks equal to the newest point; again, to a newer one.
+
+    ``whole``: download all of them, after the other side handed over.
+    """
     with site.records.alone(group, Kind.FAILBACK):
         record = site.records.find(group, Kind.FAILBACK)
         if record is None:
-            record = _begun(site, group, shape)
+            record = _begun(site, group, shape, whole=whole)
         refuse_unless(record, (Phase.SYNCING,), "synchronising", "complete it, or cancel it")
+        if whole and not record.whole:
+            raise Refused(
+                f"the failback of {group} began by synchronising what is here",
+                cure="go on without the full download, or cancel it first",
+            )
         _refuse_running(site, record)
         return _synchronised(site, record)
 
 
-def _begun(site: Site, group: str, shape: Shape) -> Record:
+def _begun(site: Site, group: str, shape: Shape, *, whole: bool) -> Record:
     refuse_if_left(site.vault, group)
-    record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING)
+    if whole:
+        _refuse_unless_handed_over(site, group)
+    record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING, whole=whole)
     origins = _origins(site, group)
     with site.vault.peek(group) as point:
         members = tuple(
@@ -62,7 +75,7 @@ def _begun(site: Site, group: str, shape: Shape) -> Record:
         )
     record = replace(record, members=members)
     _refuse_running(site, record)
-    for member in members:
+    for member in members if not whole else ():
         melt(site, member)
     # The images may lie on others by now.
     members = tuple(_replanned(site, member) for member in members)
@@ -128,12 +141,7 @@ def _synchronised(site: Site, record: Record) -> tuple[Record, Renewed]:
     with site.vault.point(record.group, purpose="failback") as newest:
         if not record.number:
             keep_orphan(site, record)
-            with _base(site, record) as base:
-                site.say(f"comparing the disks here with {base.info.group}/{base.info.number}")
-                for key, place in _disks(record, newest):
-                    with closing(_replica(site, record, key, place, newest)) as replica:
-                        _add(did, level(base.disk(key), replica, site.conduct()))
-                        _add(did, renew(base.disk(key), newest.disk(key), replica, site.conduct()))
+            (_download if record.whole else _level)(site, record, newest, did)
         elif record.number != newest.info.number:
             with site.vault.point(record.group, record.number, purpose="failback") as base:
                 for key, place in _disks(record, newest):
@@ -142,6 +150,22 @@ def _synchronised(site: Site, record: Record) -> tuple[Record, Renewed]:
         number = newest.info.number
     site.say(f"the disks here are equal to {record.group}/{number}")
     return site.records.save(replace(record, number=number)), did
+
+
+def _level(site: Site, record: Record, newest: PointReader, did: Renewed) -> None:
+    with _base(site, record) as base:
+        site.say(f"comparing the disks here with {base.info.group}/{base.info.number}")
+        for key, place in _disks(record, newest):
+            with closing(_replica(site, record, key, place, newest)) as replica:
+                _add(did, level(base.disk(key), replica, site.conduct()))
+                _add(did, renew(base.disk(key), newest.disk(key), replica, site.conduct()))
+
+
+def _download(site: Site, record: Record, newest: PointReader, did: Renewed) -> None:
+    site.say(f"downloading the disks of {record.group}/{newest.info.number}, whole")
+    for key, place in _disks(record, newest):
+        with closing(_replica(site, record, key, place, newest)) as replica:
+            _add(did, download(newest.disk(key), replica, site.conduct()))
 
 
 def _add(sum_: Renewed, more: Renewed) -> None:
@@ -170,7 +194,8 @@ def _disks(record: Record, point: PointReader) -> list[tuple[DiskKey, DiskPlace]
 
 def _replica(site: Site, record: Record, key: DiskKey, place: DiskPlace, point: PointReader) -> Replica:
     (member,) = [m for m in record.members if m.machine == key.machine]
-    old = [disk for disk in member.before.disks if disk.id == key.disk] if member.before else []
+    before = member.before.disks if member.before and not record.whole else ()
+    old = [disk for disk in before if disk.id == key.disk]
     return site.images.open_beside(place, point.disk(key).size_bytes, old[0] if old else None)
 
 
@@ -194,11 +219,7 @@ def _completed(site: Site, record: Record) -> tuple[Record, Renewed]:
     refuse_if_left(site.vault, record.group)
     if not record.number:
         raise Refused(f"the disks of {record.group} are not synchronised yet", cure="do that first")
-    if not is_handed_over(site.vault, record.group):
-        raise Refused(
-            f"the machines of {record.group} still run on the other side",
-            cure="hand them over there: `bascule replica hand-over`",
-        )
+    _refuse_unless_handed_over(site, record.group)
     _refuse_running(site, record)
     record, did = _synchronised(site, record)
     for member in record.members:
@@ -206,6 +227,14 @@ def _completed(site: Site, record: Record) -> tuple[Record, Renewed]:
             site.images.record(disk, _bitmap(record))
     log = lineage(site.vault, record.group).next
     return site.records.advance(record, Phase.CHOSEN, log=log), did
+
+
+def _refuse_unless_handed_over(site: Site, group: str) -> None:
+    if not is_handed_over(site.vault, group):
+        raise Refused(
+            f"the machines of {group} still run on the other side",
+            cure="hand them over there: `bascule replica hand-over`",
+        )
 
 
 def _new(member: Member) -> list[DiskPlace]:
@@ -226,7 +255,8 @@ def _note(record: Record, definition: MachineDefinition) -> MachineNote:
 def commit(site: Site, group: str, *, keeps_points: bool = False) -> Record:
     """Let a failback stay: the other side may be cleared (``release``), and the other points are removed.
 
-    The old disks stay below the new ones until these are melted into them.
+    The old disks stay below the new ones until these are melted into them. What was downloaded whole lies on
+    nothing, and its old disks are left to the operator.
     """
     with site.records.alone(group, Kind.FAILBACK):
         record = site.records.known(group, Kind.FAILBACK)
@@ -235,6 +265,9 @@ def commit(site: Site, group: str, *, keeps_points: bool = False) -> Record:
             refuse_if_left(site.vault, record.log)
             record = site.records.advance(record, Phase.COMMITTED)
         settle(site, record, keeps_points=keeps_points)
+        for member in record.members if record.whole else ():
+            for disk in set(member.before.disks if member.before else ()) - set(member.definition.disks):
+                site.say(f"{member.definition.name} does not need {disk.words} any more; it is not removed")
         return record
 
 

@@ -65,7 +65,8 @@ class Record:
     """One failover or failback. ``token`` tells a log that this record began from one that others did.
 
     ``number`` is the point that machines start from. While a failback synchronises it is the point that the
-    disks are equal to by now, 0 for none. ``hydrate`` says that data follows from the store.
+    disks are equal to by now, 0 for none. ``hydrate`` says that data follows from the store, ``whole`` that a
+    failback downloads whole disks and compares none.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Record:
     log: str = ""
     members: tuple[Member, ...] = ()
     hydrate: bool = False
+    whole: bool = False
 
 
 class Records:

@@ -11,7 +11,7 @@ second has changed the replica since, and digests would find all of that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bascule.blocks.cut import BLOCK, FRAME_LIMIT
@@ -46,8 +46,19 @@ def renew(base: DiskReader, wanted: DiskReader, replica: Replica, conduct: Condu
     ``wanted`` is of a later point in the same history. A try that was cut short is made again with
     the same base and the same or a later point.
     """
+    return _poured(wanted, replica, conduct, list(wanted.changed_since(base)))
+
+
+def download(wanted: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:
+    """Make ``replica``, whatever it holds, hold durably what ``wanted`` holds; nothing is compared."""
+    return _poured(wanted, replica, conduct, None)
+
+
+def _poured(
+    wanted: DiskReader, replica: Replica, conduct: Conduct, within: Sequence[Extent] | None
+) -> Renewed:
     _check_size(wanted, replica)
-    restored = restore(wanted, replica, conduct, within=list(wanted.changed_since(base)))
+    restored = restore(wanted, replica, conduct, within=within)
     return Renewed(0, restored.written_bytes, restored.zeroed_bytes, restored.fetched_bytes)
 
 

@@ -114,3 +114,11 @@ def test_machines_that_were_taken_over_are_told_which_group_they_belong_to(side:
         assert '"store": "mem://"' in side.world.host.marked(name)
     side("test")
     assert all(side.world.host.marked(f"{name}-test") == "" for name in MACHINES), "copies are no members"
+
+
+def test_a_full_download_waits_for_the_other_side_and_says_how(side: Side) -> None:
+    """R-HV-2."""
+    side("fail-over")
+    refused = side("fail-back", "--full", code=2)
+    assert "still run on the other side" in refused.err
+    assert "bascule replica hand-over" in refused.err

@@ -18,7 +18,7 @@ from .words import Folder, Group, Names, Networks, Where, shape_of, show, site_o
 
 if TYPE_CHECKING:
     from bascule.model.items import Wish
-    from bascule.recovery.site import Site
+    from bascule.recovery.site import Shape, Site
     from bascule.replication.members import Member
 
 _WAITS_SECONDS = 120.0
@@ -31,6 +31,14 @@ Provider = Annotated[
         metavar="FOLDER",
         help="The provider that replicates the group on this host. Or set BASCULE_PROVIDER. [none]",
         show_default=False,
+    ),
+]
+
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Download whole disks, compare none: after a month or more, or if the old machines are gone.",
     ),
 ]
 
@@ -132,6 +140,7 @@ def fail_back(
     *,
     store: Store,
     group: Group,
+    full: Full = False,
     names: Names = None,
     networks: Networks = None,
     threads: Annotated[
@@ -149,37 +158,45 @@ def fail_back(
     the old disks become equal to the newest point. Then run `bascule replica hand-over` on the other side,
     and this once more: the last changes follow, and the machines start here. Until `commit` it can be
     cancelled, and what was here before is here again. What these disks held that was never replicated is
-    kept first, as a group of its own.
+    kept first, as a group of its own. A machine or a disk that is not here any more is made anew, whole,
+    with networks of the same names.
 
-    A machine or a disk that is not here any more is made anew, whole, with networks of the same names.
-    Ask first while the machines still run, always for another location: it shortens the downtime.
+    To synchronise before, as above, shortens the downtime: do so in general, and always for another location.
+    But after a month or more away, or if the old machines are gone, hand over first and then ask once, with
+    --full: whole disks travel, and none is compared. The old ones stay, and `commit` says where they lie.
 
     \b
     Examples:
       bascule replica fail-back /srv/points web --host /srv/vm
       bascule replica fail-back /srv/points web --host /srv/vm --threads 8
+      bascule replica fail-back /srv/points web --host /srv/vm --full
     """
+    screen, shape = Screen(is_json=is_json), shape_of(names, 0, 0, networks)
+    where = Where(store, host, folder, key_file, passphrase_file, threads)
+    with site_of(context, where, screen) as site:
+        _bring_home(site, group, shape, screen, full=full)
+
+
+def _bring_home(site: Site, group: str, shape: Shape, screen: Screen, *, full: bool) -> None:
+    """Do what is next of a failback, and say what it was."""
     from bascule.recovery import fail_back as failing_back
     from bascule.recovery.generations import is_handed_over
     from bascule.recovery.pedigree import returning
     from bascule.recovery.record import Phase
 
-    screen, shape = Screen(is_json=is_json), shape_of(names, 0, 0, networks)
-    where = Where(store, host, folder, key_file, passphrase_file, threads)
-    with site_of(context, where, screen) as site:
-        log, phase = returning(site, group)
-        written = fetched = 0
-        if phase is None or phase is Phase.SYNCING:
-            record, did = failing_back.synchronise(site, log, shape)
-            written, fetched = did.written_bytes, did.fetched_bytes
-            if not is_handed_over(site.vault, log):
-                sentence = (
-                    f"Level with {log}/{record.number}: {bytes_text(written)} written. Now hand over on the"
-                    " other side (`bascule replica hand-over`), and ask for this again."
-                )
-                show(screen, record, sentence, written_bytes=written, fetched_bytes=fetched)
-                return
-        record, did = failing_back.complete(site, log)
+    log, phase = returning(site, group)
+    written = fetched = 0
+    if phase is None or phase is Phase.SYNCING:
+        record, did = failing_back.synchronise(site, log, shape, whole=full)
+        written, fetched = did.written_bytes, did.fetched_bytes
+        if not is_handed_over(site.vault, log):
+            sentence = (
+                f"Level with {log}/{record.number}: {bytes_text(written)} written. Now hand over on the"
+                " other side (`bascule replica hand-over`), and ask for this again."
+            )
+            show(screen, record, sentence, written_bytes=written, fetched_bytes=fetched)
+            return
+    record, did = failing_back.complete(site, log)
     written, fetched = written + did.written_bytes, fetched + did.fetched_bytes
     machines = ", ".join(member.definition.name for member in record.members)
     sentence = (
