@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bascule.data.pipeline import Capture, Conduct, Meter, copy
 from bascule.data.store import DiskSpec, MachineSpec
-from bascule.model.errors import Fenced, Missing, Refused
+from bascule.model.errors import Fenced, Missing, Refused, Unavailable
 from bascule.model.notes import from_text
 from bascule.recovery.fail_over import bring_up, cancel, change_point, commit, fail_over
 from bascule.recovery.generations import lineage
 from bascule.recovery.record import Kind, Phase
-from bascule.recovery.site import Shape
+from bascule.recovery.site import Shape, Site
 from tests.data.pipeline.worlds import Image
 from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, World
 
@@ -32,6 +33,26 @@ def test_machines_run_as_of_the_newest_point(world: World) -> None:
     assert world.running() == world.at(newest)
     hardware = world.host.definition("db").hardware
     assert (hardware.cpus, hardware.memory_mib, hardware.nics[0].network) == (2, 256, "lan")
+
+
+@pytest.mark.parametrize("then", [commit, cancel])
+def test_a_store_that_is_full_stops_no_failover(world: World, then: Callable[[Site, str], object]) -> None:
+    world.vault.keep_reserve()
+    world.objects.fill()
+    with pytest.raises(Unavailable, match="No space left"):
+        world.publish()
+    record = fail_over(world.site(), GROUP, SAME)
+    assert world.running() == world.at(record.number)
+    world.objects.fill()  # what was left over is gone too
+    then(world.site(), GROUP)
+    assert lineage(world.vault, GROUP).newest == (record.log if then is commit else GROUP)
+
+
+def test_a_full_store_without_a_reserve_is_said(world: World) -> None:
+    world.objects.fill()
+    with pytest.raises(Unavailable, match="No space left"):
+        fail_over(world.site(), GROUP, SAME)
+    assert not world.running()
 
 
 def test_an_older_point_can_be_chosen(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from bascule.data.pipeline import Capture, Conduct, Meter, copy
 from bascule.data.store import DiskKey, DiskSpec, KeyFile, MachineSpec, Vault
 from bascule.drivers.hypervisors.fake.host import FakeHypervisor
 from bascule.drivers.objects.memory import MemoryStore, SetClock
+from bascule.model.errors import Unavailable
 from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, Power
 from bascule.model.notes import MachineNote, to_text
 from bascule.ports.serving import Served
@@ -158,12 +160,19 @@ class Opened:
 
 
 class DyingStore(MemoryStore):
-    """A store whose writers may die before and after each object they create."""
+    """A store whose writers may die before and after each object they create, and that can be full."""
 
     fate: Fate
+    room: float = math.inf
+
+    def fill(self) -> None:
+        """From now on there is room for as many bytes as lie here now."""
+        self.room = sum(info.size for info in self.list(""))
 
     def create(self, name: str, data: bytes | memoryview) -> None:
         self.fate.step()
+        if self.room < math.inf and sum(info.size for info in self.list("")) + len(data) > self.room:
+            raise Unavailable(f"writing {name}: No space left on device", code="no-room")
         super().create(name, data)
         self.fate.step()
 
