@@ -250,62 +250,6 @@ def test_a_lost_record_marks_for_resync_which_waits_for_its_hours(tmp_path: Path
     scene.must_be_replicated()
 
 
-def test_r_r_2_changes_that_reached_half_of_a_disk_while_the_store_was_away_mark_it_too(
-    tmp_path: Path,
-) -> None:
-    """No session was open that could have looked; the look comes before the delta."""
-    scene = Scene(tmp_path)
-    scene.protect(resync_hours=OUTSIDE_OFFICE)
-    scene.step(scene.item())
-    sent = scene.facts().totals.sent_bytes
-    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
-    scene.step(scene.item())
-    assert (scene.facts().mark, scene.facts().state) == (Mark.TOO_MUCH, State.WAITING)
-    assert scene.facts().totals.sent_bytes == sent, "a delta of half a disk is no delta"
-
-
-def test_r_r_2_half_is_reached_by_the_half_and_not_before(scene: Scene) -> None:
-    item = scene.item()
-    scene.step(item)
-    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2 - BLOCK))
-    scene.step(item)
-    assert scene.facts().mark is None
-    assert "marked-for-resync" not in events(scene)
-    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
-    scene.step(item)
-    assert events(scene).count("marked-for-resync") == 1
-
-
-def test_r_r_2_a_consistent_point_that_is_due_does_not_keep_a_disk_from_its_mark(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    scene.protect(resync_hours=OUTSIDE_OFFICE, app_consistent_seconds=60)
-    item = scene.item()
-    scene.step(item)
-    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
-    scene.clock.time += 60
-    scene.step(item)
-    assert scene.facts().mark is Mark.TOO_MUCH
-
-
-def test_r_r_2_a_resync_that_an_outage_ended_goes_on_and_sends_nothing_twice(scene: Scene) -> None:
-    item = scene.item()
-    scene.step(item)
-    sent = scene.facts().totals.sent_bytes
-    scene.hosts["web"].write("disk0", 0, scene.chance.randbytes(30 * BLOCK))
-    scene.boot_after_a_power_cut()
-    scene.objects.fail("create", prefix="points/", times=1000)  # the segment is stored, the point is not
-    for _ in range(3):
-        scene.step(item)
-    facts = scene.facts()
-    assert (facts.mark, facts.trouble is not None) == (Mark.TRACKING_LOST, True)
-    scene.objects.heal()
-    scene.step(scene.item())
-    facts = scene.facts()
-    assert (facts.mark, facts.trouble, facts.totals.resent_bytes) == (None, None, 0)
-    assert facts.totals.sent_bytes == sent, "all was stored before the outage, but for the point"
-    scene.must_be_replicated()
-
-
 def test_a_resync_that_is_asked_for_begins_at_once_and_compares_everything(tmp_path: Path) -> None:
     """R-R-2: on demand, in office hours too."""
     scene = Scene(tmp_path)
@@ -346,6 +290,16 @@ def test_who_is_not_wanted_any_more_leaves_nothing_behind(scene: Scene) -> None:
     scene.folder.item("web").change(lambda _: None)
     assert item.step() is None
     assert scene.hosts["web"].disks["disk0"].records == {}
+    assert not scene.folder.item("web").path.exists()
+
+
+def test_a_machine_that_is_not_there_any_more_can_be_unprotected(scene: Scene) -> None:
+    """R-P-6."""
+    item = scene.item()
+    scene.step(item)
+    scene.unknown.add("web")
+    scene.folder.item("web").change(lambda _: None)
+    assert item.step() is None
     assert not scene.folder.item("web").path.exists()
 
 

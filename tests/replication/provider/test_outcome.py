@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bascule.model.errors import Unavailable
+from bascule.model.errors import BasculeError, Damaged, Missing, Refused, Unavailable
 from bascule.model.health import Heartbeat, Level, Reason, level_of, point_age_seconds, reasons, rpo_seconds
-from bascule.model.items import DiskFact, State
+from bascule.model.hours import OUTSIDE_OFFICE
+from bascule.model.items import DiskFact, Mark, State
 from bascule.ports.machines import Recorded
 from bascule.replication.provider.item import Item
 from bascule.replication.provider.outcome import disk_changes, is_half_changed, scarcity
@@ -65,6 +66,121 @@ def test_a_store_that_was_away_for_ten_minutes_costs_one_delta(scene: Scene) -> 
     assert facts.totals.resent_bytes == 0
     assert "rpo-over-threshold-ended" in events(scene)
     scene.must_be_replicated()
+
+
+def test_half_a_disk_written_while_the_store_was_away_waits_for_its_hours_and_is_then_compared(
+    scene: Scene,
+) -> None:
+    """R-R-2: what comes first is the mark, and not a delta of half a disk; the trouble is over."""
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    before = scene.facts().totals
+    scene.objects.fail(times=1 << 30)
+    content = bytes(scene.hosts["web"].disks["disk0"].content[: SIZE // 2])
+    for end in (BLOCK, SIZE // 2):
+        scene.hosts["web"].write("disk0", 0, content[:end])  # written, and no other than it was
+        scene.step(item)
+        scene.step(item)
+    assert scene.facts().trouble is not None
+    scene.objects.heal()
+    scene.step(item)
+    facts = scene.facts()
+    assert (facts.state, facts.mark, facts.trouble) == (State.WAITING, Mark.TOO_MUCH, None)
+    while scene.facts().mark is not None:
+        scene.step(item)
+    assert scene.facts().totals.sent_bytes == before.sent_bytes, "nothing differs, so nothing is sent"
+    scene.must_be_replicated()
+
+
+def test_r_r_2_changes_that_reached_half_of_a_disk_while_the_store_was_away_mark_it_too(
+    tmp_path: Path,
+) -> None:
+    """No session was open that could have looked; the look comes before the delta."""
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    scene.step(scene.item())
+    sent = scene.facts().totals.sent_bytes
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(scene.item())
+    assert (scene.facts().mark, scene.facts().state) == (Mark.TOO_MUCH, State.WAITING)
+    assert scene.facts().totals.sent_bytes == sent, "a delta of half a disk is no delta"
+
+
+def test_r_r_2_half_is_reached_by_the_half_and_not_before(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2 - BLOCK))
+    scene.step(item)
+    assert scene.facts().mark is None
+    assert "marked-for-resync" not in events(scene)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(item)
+    assert events(scene).count("marked-for-resync") == 1
+
+
+def test_r_r_2_a_consistent_point_that_is_due_does_not_keep_a_disk_from_its_mark(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE, app_consistent_seconds=60)
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.clock.time += 60
+    scene.step(item)
+    assert scene.facts().mark is Mark.TOO_MUCH
+
+
+def test_r_r_2_a_resync_that_an_outage_ended_goes_on_and_sends_nothing_twice(scene: Scene) -> None:
+    item = scene.item()
+    scene.step(item)
+    sent = scene.facts().totals.sent_bytes
+    scene.hosts["web"].write("disk0", 0, scene.chance.randbytes(30 * BLOCK))
+    scene.boot_after_a_power_cut()
+    scene.objects.fail("create", prefix="points/", times=1000)  # the segment is stored, the point is not
+    for _ in range(3):
+        scene.step(item)
+    facts = scene.facts()
+    assert (facts.mark, facts.trouble is not None) == (Mark.TRACKING_LOST, True)
+    scene.objects.heal()
+    scene.step(scene.item())
+    facts = scene.facts()
+    assert (facts.mark, facts.trouble, facts.totals.resent_bytes) == (None, None, 0)
+    assert facts.totals.sent_bytes == sent, "all was stored before the outage, but for the point"
+    scene.must_be_replicated()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("the account may not read this", cure="give it the right to", code="denied"),
+        Missing("there is no such bucket", cure="make it", code="no-bucket"),
+        Damaged("the newest entry of the log does not open"),
+    ],
+)
+def test_what_does_not_pass_is_critical_and_says_what_an_administrator_must_do(
+    scene: Scene, error: BasculeError
+) -> None:
+    """R-R-3: authorisation, a place that is gone, a replica in no valid state; none is tried again."""
+    tries = []
+
+    def fail() -> None:
+        tries.append(scene.clock.now())
+        raise error
+
+    scene.before_open = fail
+    item = scene.item()
+    for _ in range(3):
+        scene.step(item)
+    assert len(tries) == 1
+    (told,) = looked_at(scene)
+    assert (told.level, told.code, told.message) == (Level.CRITICAL, error.code, error.message)
+    assert told.cure.startswith(error.cure or "mend what the message names")
+    assert "`bascule resume web`" in told.cure
+    assert scene.facts().state is State.STOPPED
+    scene.before_open = lambda: None
+    scene.wish()  # as `bascule resume` writes it
+    scene.step(item)
+    assert (scene.facts().state, looked_at(scene)) == (State.REPLICATING, [])
 
 
 def test_what_was_sent_and_written_again_before_its_point_is_reported_as_re_sent(scene: Scene) -> None:

@@ -378,7 +378,8 @@ class Item:
         begun, self._trying_since = self._trying_since, None
         generation = wish.generation if wish else 0
         if isinstance(error, ResyncDeferred):
-            self._ledger.put(state=State.WAITING, headway=None)
+            # Store and machine answered, so what went wrong before is mended.
+            self._ledger.put(state=State.WAITING, headway=None, trouble=None)
             return 0.0 if wish is not None and self._may_resync(wish) else REST_SECONDS
         if isinstance(error, Off):
             return self._off(wish)
@@ -458,13 +459,16 @@ def called_at(point: PointInfo, machines: Sequence[str]) -> tuple[str, ...]:
 
 
 def release(wish: Wish, folder: ItemFolder, shop: Workshop) -> None:
-    """Leave nothing of ours at a machine that is not protected any more (R-P-6); one that is off keeps it."""
+    """Leave nothing of ours at a machine that is not protected any more (R-P-6); one that is off keeps it.
+
+    One that its host does not know any more has nothing of ours left.
+    """
     for _, words, room in places(wish, folder):
         agent = shop.agent(words, room, wish.policy.agent) if wish.policy.agent != OFF else None
         with suppress(Unavailable):
             if agent is not None:
                 agent.settle()
-        with suppress(Unavailable):
+        with suppress(Unavailable, Missing):
             machine = shop.adopt(words, room)
             try:
                 machine.settle({})
