@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab.waiting import wait_until
@@ -38,12 +38,23 @@ def control_groups() -> Path | None:
     return folder if has_kill else None
 
 
-def cut(groups: Iterable[Path], namespaces: Iterable[str]) -> None:
-    """End all processes of control groups and of network namespaces; return when none is left."""
+def cut(groups: Sequence[Path], namespaces: Iterable[str]) -> None:
+    """End all processes of control groups and of network namespaces; return when none is left.
+
+    A process that ends leaves its namespace before its control group, which cannot be removed until then.
+    """
     for group in groups:
         (group / "cgroup.kill").write_text("1")
     inodes = {inode for name in namespaces if (inode := _inode(NAMESPACES / name))}
-    wait_until(lambda: not _kill_all(inodes), _DEADLINE_S, f"the end of all processes of {namespaces}")
+    wait_until(
+        lambda: not _kill_all(inodes) and not any(map(_is_populated, groups)),
+        _DEADLINE_S,
+        f"the end of all processes of {namespaces}",
+    )
+
+
+def _is_populated(group: Path) -> bool:
+    return "populated 1" in _lines(str(group / "cgroup.events"))
 
 
 def _kill_all(inodes: Iterable[int]) -> list[int]:
