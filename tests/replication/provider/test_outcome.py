@@ -149,6 +149,22 @@ def test_r_r_2_a_resync_that_an_outage_ended_goes_on_and_sends_nothing_twice(sce
     scene.must_be_replicated()
 
 
+def test_hours_that_a_resync_waited_for_do_not_count_as_tries(scene: Scene) -> None:
+    """R-R-3: the first attempt is the one that begins in those hours."""
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    scene.hosts["web"].write("disk0", 0, bytes(SIZE // 2))
+    scene.step(item)
+    scene.objects.fail(times=1 << 30)
+    while scene.facts().trouble is None:
+        begun = scene.clock.now()
+        assert scene.step(item) <= 60
+    trouble = scene.facts().trouble
+    assert trouble is not None
+    assert (trouble.first_at, trouble.next_try_at) == (begun, begun + 60)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -177,6 +177,7 @@ class Item:
         return REST_SECONDS
 
     def _rest_as(self, state: State) -> float:
+        self._trying_since = None
         if self._ledger.facts.state is not state:
             self.close()
             self._ledger.put(state=state, headway=None)
