@@ -56,7 +56,7 @@ def test_the_demo_holds_what_it_says_and_cleans_up(folder: Path) -> None:
     assert "All checks held" in out
     for command in ("protect", "replica test", "replica fail-over", "replica hand-over", "replica fail-back"):
         assert f"$ bascule {command}" in out
-    assert "took group shop over" in out, "the first site is told"
+    assert "critical: committed failover by" in out, "the first site is told that it was taken over"
     for figure in ("RTO", "RPO", "downtime", "moved to bring it home"):
         assert f"   {figure}" in out.split("-- Figures")[1]
     assert nothing_is_left(folder)

@@ -17,7 +17,7 @@ from bascule.model.errors import Missing, Refused
 from bascule.model.generations import family, following, number_of
 
 _ABANDONED, _HANDED, _RETURNED = "abandoned by ", "handed over by ", "given back by "
-_SETTLED = "left for good by "
+_SETTLED = "committed failover by "
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def test_what_both_sides_changed_is_as_the_later_point_has_it() -> None:
     held = Held(changed(BASE, here))
     levelled, did = renewed(world, held, base, wanted)
     assert held.durable == now
-    assert levelled.compared_bytes == len(BASE) - 20 * BLOCK  # zeroes are not read
+    # Zeroes are not read; but the block that was emptied may be filled again before its turn to be read.
+    assert len(BASE) - levelled.compared_bytes in (19 * BLOCK, 20 * BLOCK)
     assert (levelled.written_bytes, levelled.zeroed_bytes) == (4 * BLOCK + 700, BLOCK)
     assert levelled.fetched_bytes <= 5 * FRAME
     assert did.written_bytes + did.zeroed_bytes == len(there) * BLOCK
