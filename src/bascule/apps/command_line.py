@@ -35,7 +35,7 @@ def main_with(arguments: Sequence[str]) -> None:
     gc.set_threshold(_COLLECT_AFTER)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    tools = SystemTools()
+    tools = SystemTools(owns_process=True)
     logs.install(tools.settings)
     sys.exit(run(arguments, tools))
 

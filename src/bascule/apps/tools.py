@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 class SystemTools:
     """What ``front.cli`` asks for, on this machine."""
 
-    def __init__(self, settings: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, settings: Mapping[str, str] = os.environ, *, owns_process: bool = False) -> None:
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.settings = settings
+        self._owns_process = owns_process
 
     @property
     def who(self) -> str:
@@ -129,6 +130,13 @@ class SystemTools:
         from .point_servers import PointServers
 
         return PointServers(store, open_vault)
+
+    def tune_for_serving(self) -> None:
+        """Set this process up for serving disks, if it does nothing else."""
+        if self._owns_process:
+            from .tuning import serve_disks
+
+            serve_disks()
 
     def images(self) -> Images:
         """Open images of machines that are off."""

@@ -12,7 +12,6 @@ It is served by one process at a time.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
     from .local_base import LocalBase
     from .overlay import GuestSince, Overlay
 
-# A thread that waits for the interpreter gets it within this time; a guest would feel the usual 5 ms.
-_SWITCH_SECONDS = 0.0005
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as malloc.h has them
-_KEPT_BYTES = 256 << 20  # more than the cache ever gives back
-_MAPPED_FROM_BYTES = 32 << 20
 _GRACE_SECONDS, _GRACE_AWAY_SECONDS = 10.0, 1.0
 
 log = structlog.get_logger(__name__)
@@ -175,11 +169,14 @@ class PointServer:
         self._watcher = threading.Thread(target=self._watch, name="instant-watch", daemon=True)
         self.settled = threading.Event()  # set when every hydration ended, one way or another
 
-    def start(self) -> None:
-        """Open everything and serve; what cannot be opened is raised, and nothing is left open."""
-        sys.setswitchinterval(_SWITCH_SECONDS)
+    def start(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Open everything and serve; what cannot be opened is raised, and nothing is left open.
+
+        ``ready`` is called once the disks are served, before any of them is hydrated.
+        """
         try:
             self._open()
+            ready()
         except BaseException:
             self._closing.close()
             raise
@@ -199,7 +196,6 @@ class PointServer:
         terms = self._terms
         self._server = Server(exports, terms.address, tls=terms.tls, limits=terms.limits, report=_report)
         self._server.start()
-        _keep_memory()
         # First the server: a guest that waits for a store that is away loses its connection and comes back,
         # which it survives; an error it might not.
         self._closing.callback(self._patience.end)
@@ -302,23 +298,6 @@ class PointServer:
     def stop(self) -> None:
         """Finish what clients asked for, make it durable, and let go of everything; the pin stays."""
         self._closing.close()
-
-
-def _keep_memory() -> None:
-    """Let all threads allocate from what arenas there are now, and keep what is freed for the next frame.
-
-    With an arena for each thread, as the C library likes it, frames that one thread decoded
-    and another threw out leave holes in all of them: 200 MiB instead of 150 while a disk is
-    copied. And given back to the system, memory comes back as pages to be cleared: twice as
-    many faults, a tenth of the time. Called once the server listens, for loading ctypes takes a moment.
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
 
 
 def throw_away(open_points: Open, path: Path) -> None:

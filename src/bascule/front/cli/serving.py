@@ -171,7 +171,7 @@ def _run(tools: Tools, screen: Screen, server: PointServer) -> None:
     """Serve until a signal; tell of the hydration meanwhile."""
     stop = threading.Event()
     with on_stop(stop.set):
-        server.start()
+        server.start(tools.tune_for_serving)
         try:
             _announce(screen, server.status)
             _watch(tools, screen, server, stop)

@@ -78,6 +78,9 @@ class Tools(Protocol):
     def point_servers(self, store: Sequence[str], open_vault: Callable[[], Vault]) -> Serving:
         """Serve recovered machines; ``store`` is how the command line names the store and its key."""
 
+    def tune_for_serving(self) -> None:
+        """Have this process serve disks as well as it can; it does nothing else from now on."""
+
     def images(self) -> Images:
         """Open images of machines that are off."""
 
