@@ -27,6 +27,10 @@ class Answers:
         self._audit = audit
         self._clock = clock
 
+    def name_of(self, certificate: bytes) -> str:
+        """Return which host a certificate speaks of; whether it may come in is another question."""
+        return self._authority.read(certificate).host
+
     def guest(self, certificate: bytes) -> Certificate:
         """Return who comes with a certificate, or refuse them."""
         found = self._authority.read(certificate)

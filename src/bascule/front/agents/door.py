@@ -13,7 +13,6 @@ bytes, the time that a body may take, handshakes under way.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +159,16 @@ class Door:
             self._seat(guest.host, request.transport)
         return guest
 
+    def _who(self, request: web.Request) -> str:
+        """Return the address, and what its certificate says it is: checked by TLS, perhaps revoked."""
+        tls = request.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+        return (
+            f"{request.remote} as {self._answers.name_of(certificate)}"
+            if certificate
+            else str(request.remote)
+        )
+
     def _seat(self, host: str, transport: asyncio.Transport) -> None:
         mine = self._guests.setdefault(host, OrderedDict())
         for gone in [one for one in mine if one.is_closing()]:
@@ -189,7 +198,7 @@ class Door:
                 return await handle(request)
             except BasculeError as error:
                 if isinstance(error, Refused):
-                    self.refuse(_who(request), what, error.code, error.message)
+                    self.refuse(self._who(request), what, error.code, error.message)
                 answer = _json(messages.error_written(error), _status(error))
                 if not request.content.is_eof():
                     answer.force_close()
@@ -228,12 +237,3 @@ def _status(error: BasculeError) -> int:
 
 def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json")
-
-
-def _who(request: web.Request) -> str:
-    """Return the address, and what its certificate says it is: checked by TLS, perhaps revoked."""
-    tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
-    found = tls.getpeercert() if tls else None
-    names = dict(pair[0] for pair in (found or {}).get("subject", ()))  # type: ignore[misc]  # pairs of texts
-    host = names.get("commonName", "")
-    return f"{request.remote} as {host}" if host else str(request.remote)
