@@ -22,6 +22,7 @@ from bascule.ports.chance import Clock, Ids
 from bascule.wire.control.invitation import address_parts
 
 _BACKLOG = 512
+_USUAL = Limits()
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def run(
     clock: Clock,
     stop: threading.Event,
     ready: Callable[[str], None],
-    limits: Limits = Limits(),  # noqa: B008 - frozen, so one for all does no harm
+    limits: Limits = _USUAL,
 ) -> None:
     """Keep the door open until ``stop``; ``ready`` hears at which address."""
     door = Door(Answers(behind.authority, behind.hosts, behind.audit, clock), clock, limits)

@@ -22,7 +22,7 @@ from .run import Asked, Desk, Ending, Parked, Run, Superseded
 
 T = TypeVar("T")
 Workflow = Callable[[Run], Ending]
-_log = structlog.get_logger("control.jobs")
+log = structlog.get_logger("control.jobs")
 _PATIENCE_SECONDS = 1.0
 
 
@@ -62,10 +62,10 @@ class Runner:
         try:
             taken = self._queue.take_over(nodes.is_alive)
         except Unavailable as error:
-            _log.warning("jobs.catalog_waited_for", error=str(error))
+            log.warning("jobs.catalog_waited_for", error=str(error))
             return
         if taken:
-            _log.info("jobs.taken_over", attempts=taken)
+            log.info("jobs.taken_over", attempts=taken)
 
     def attempt(self, vault: str, id: str, number: int) -> None:
         """Run one attempt to its end, which is written down before this returns."""
@@ -74,13 +74,13 @@ class Runner:
         if job is None:
             return
         run = Run(Desk(self._catalog, self._clock, runner), job)
-        log = _log.bind(job=job.id, item=job.item)
-        log.info("jobs.attempt_began", command=job.command.value, attempt=number)
+        told = log.bind(job=job.id, item=job.item)
+        told.info("jobs.attempt_began", command=job.command.value, attempt=number)
         try:
             end = self._outcome(run, job)
             self._insist(lambda: self._write(run, end))
         except Superseded:
-            log.info("jobs.attempt_superseded", attempt=number)
+            told.info("jobs.attempt_superseded", attempt=number)
 
     def _begin(self, vault: str, id: JobId, number: int, runner: str) -> Job | None:
         with self._catalog.writing() as books:
@@ -104,8 +104,9 @@ class Runner:
             return self._end(Ending(None, is_stopped=True))
         except BasculeError as error:
             return self._fail(Failure(error.code, error.message, error.cure))
-        except Exception as error:  # noqa: BLE001 - a supervisor: what is wrong with a workflow is its job's failure
-            _log.exception("jobs.workflow_broke", job=job.id, item=job.item)
+        except Exception as error:
+            # A supervisor: what is wrong with a workflow is its job's failure.
+            log.exception("jobs.workflow_broke", job=job.id, item=job.item)
             cure = "this is a mistake in Bascule: report it, with the log"
             return self._fail(Failure("bug", f"{type(error).__name__}: {error}", cure))
         return self._end(ending)
@@ -156,5 +157,5 @@ class Runner:
             try:
                 return act()
             except Unavailable as error:
-                _log.warning("jobs.catalog_waited_for", error=str(error))
+                log.warning("jobs.catalog_waited_for", error=str(error))
                 self._clock.sleep(_PATIENCE_SECONDS)
