@@ -29,7 +29,7 @@ def certificate(host: str = "h1", serial: str = "1", key: str = "") -> Certifica
 
 def refusal(call: object, *given: object) -> str:
     with pytest.raises(Refused) as caught:
-        call(*given)  # type: ignore[operator]  # a verb of the port
+        call(*given)
     return caught.value.code
 
 

@@ -81,12 +81,14 @@ def main(words: str, world: str, moment: str) -> int:
     while True:
         child = os.fork()
         if not child:
+            code = 1
             try:
                 once(words, Path(world), moment)
-            except BaseException:  # noqa: BLE001 - a child of fork must never return into its parent's code
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
+                code = 0
+            finally:  # a child of fork never returns into its parent's code
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             sys.stdout.write(f"{killed}\n")

@@ -420,7 +420,7 @@ def test_a_death_at_any_step_can_be_cancelled_and_nothing_here_has_changed(tmp_p
 
 def test_a_guest_that_does_not_power_off_stays_where_it_is(journey: Journey) -> None:
     synchronise(journey.home_site(), AWAY, SAME)
-    journey.host.rest = lambda name, _seconds: (_ for _ in ()).throw(Unavailable(name))  # type: ignore[method-assign]  # a guest that is deaf
+    journey.host.rest = lambda name, _seconds: (_ for _ in ()).throw(Unavailable(name))
     with pytest.raises(Unavailable):
         journey.hand_over()
     assert set(journey.running()) == set(MACHINES)

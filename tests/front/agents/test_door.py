@@ -147,7 +147,7 @@ def test_who_is_revoked_gets_nothing_any_more_not_even_what_was_waited_for(
     waiting = threading.Thread(target=lambda: codes.append(refused(papers, "commands", body)))
     waiting.start()
     wait_until(lambda: house.host(papers.host).seen_at is not None)
-    with house.behind.hosts._database.write() as rows:  # type: ignore[attr-defined]  # both at one moment
+    with house.behind.hosts._database.write() as rows:
         rows.execute("UPDATE hosts SET is_revoked=1")
         rows.execute("INSERT INTO orders VALUES (?, 1, 'o1', 'pause', 'web', '{}', NULL)", (papers.host,))
     waiting.join()

@@ -89,8 +89,8 @@ def test_ctrl_c_in_a_point_gives_it_up_and_takes_nothing_from_the_machine(
 def test_several_machines_make_points_of_one_group(stocked, tools: FakeTools, capsys) -> None:
     db = FakeHost({"disk0": os.urandom(4 * BLOCK)}, name="db")
     hosts = {"web": tools.host, "db": db}
-    tools.open_machine = lambda qmp, folder: FakeMachine(hosts[qmp.stem], tools.clock, tools.ids)  # type: ignore[method-assign]  # a host for each socket
-    tools.open_source = lambda words: next(  # type: ignore[method-assign]  # of whichever host
+    tools.open_machine = lambda qmp, folder: FakeMachine(hosts[qmp.stem], tools.clock, tools.ids)
+    tools.open_source = lambda words: next(
         host.open(words) for host in hosts.values() if words in host.images
     )
     words = ["replicate", "/run/web.qmp", "/run/db.qmp", stocked.store]

@@ -385,7 +385,7 @@ def test_a_point_is_consistent_as_often_as_is_asked_also_of_an_idle_machine(scen
     assert set(dict(found).values()) == {"filesystem"}
     scene.write()
     scene.step(item)
-    assert scene.facts().newest.consistency == "crash"  # type: ignore[union-attr] - there was one before
+    assert scene.facts().newest.consistency == "crash"
     assert "only-crash-consistent" not in events(scene)
 
 

@@ -236,7 +236,7 @@ def test_renewing_over_a_network_that_is_cut_at_every_step(house: House, provide
 def _until_it_answers(ask: Callable[[], object]) -> Papers:
     for _ in range(20):
         try:
-            return ask()  # type: ignore[return-value]  # of those who look at it
+            return ask()
         except Unavailable:
             continue
     raise AssertionError("twenty connections were not enough")

@@ -46,12 +46,12 @@ def test_a_registration_and_a_renewal_are_read_as_they_were_written(name: str, r
 def test_commands_results_and_reports_are_read_as_they_were_written(
     fields: dict[str, object], number: int
 ) -> None:
-    commands = (Command(1, "c1", "pause", "web", fields),)  # type: ignore[arg-type]  # JSON as it was made
+    commands = (Command(1, "c1", "pause", "web", fields),)
     assert messages.commands_from(messages.commands_written(commands)) == commands
     results = (Result(1, "c1", True, number), Result(2, "c2", False, 0, "refused", "why", "cure"))
     exchange = Exchange("h1", number, results)
     assert messages.exchange_from(messages.written(exchange)) == exchange
-    report = Report("h1", number, 0, {"web": fields}, ("db",))  # type: ignore[dict-item]  # JSON as it was made
+    report = Report("h1", number, 0, {"web": fields}, ("db",))
     assert messages.report_from(messages.written(report)) == report
 
 

@@ -26,7 +26,7 @@ class Tools(SystemTools):
             {"BASCULE_HOST": "there", "BASCULE_KEY_FILE": str(key), "BASCULE_REPLICAS": str(world.root / "r")}
         )
         self.world = world
-        self.clock = world.clock  # type: ignore[assignment]  # a clock that stands still
+        self.clock = world.clock
 
     def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> MemoryStore:
         return self.world.objects
