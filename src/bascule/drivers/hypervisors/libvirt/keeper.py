@@ -161,7 +161,7 @@ def _keep(uri: str, name: str) -> None:
             post.mourn()
             return
         except BasculeError:
-            time.sleep(_LOOKS_SECONDS)
+            time.sleep(_LOOKS_SECONDS)  # nothing tells when a daemon that was away answers again
 
 
 if __name__ == "__main__":

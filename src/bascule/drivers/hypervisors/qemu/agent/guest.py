@@ -59,7 +59,7 @@ class ChannelGuest:
             if isinstance(found, dict) and found.get("exited"):
                 code = _KILLED if "signal" in found else _told(found, "exitcode")
                 return code, _text(found.get("out-data", ""))
-            time.sleep(_LOOKS_SECONDS)
+            time.sleep(_LOOKS_SECONDS)  # the agent tells nobody that a command ended: it has to be asked
         raise Unavailable("a script in the guest takes too long", cure="see what it waits for there")
 
     def thawed(self, end: float) -> int | None:
