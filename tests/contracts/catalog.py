@@ -13,6 +13,7 @@ from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.model.errors import Exists, Missing, Unavailable
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
+from bascule.model.vault.route import Route
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Catalog
 
@@ -88,7 +89,8 @@ class CatalogContract:
     def test_every_field_of_a_noun_comes_back(self, catalog: Catalog) -> None:
         tasks = (Task("fence", TaskState.FAILED, 1.0, 2.0, "x", Failure("code", "message", "cure")),)
         job = a_job("j1", input={"point": "web/3", "n": 1, "no": None}, by="Zoë", tasks=tasks, runner="n1")
-        item = replace(WEB, protection=Protection.COMMITTED, point="web/3", generation=4)
+        route = Route("h1", "web.qmp", "h2", "/points", "/key", "daily")
+        item = replace(WEB, protection=Protection.COMMITTED, point="web/3", generation=4, route=route)
         with catalog.writing() as books:
             books.jobs.add(job)
             item = books.items.save(item)

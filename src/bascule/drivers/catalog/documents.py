@@ -9,6 +9,7 @@ from typing import Any
 from bascule.model.errors import Damaged
 from bascule.model.vault.item import Command, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
+from bascule.model.vault.route import Route
 
 
 def text_of(noun: ProtectedItem | Job) -> str:
@@ -21,7 +22,8 @@ def item_of(text: str) -> ProtectedItem:
     kinds = {"protection": Protection, "side": Side, "test": TestFailover, "resync": Resync}
     try:
         fields: dict[str, Any] = json.loads(text)
-        return ProtectedItem(**fields | {name: kind(fields[name]) for name, kind in kinds.items()})
+        fields |= {name: kind(fields[name]) for name, kind in kinds.items()}
+        return ProtectedItem(**fields | {"route": Route(**fields.get("route", {}))})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .machine import Machine
+from .route import NOWHERE, Route
 
 
 class Protection(StrEnum):
@@ -175,6 +176,7 @@ class ProtectedItem:
     side: Side = Side.PRIMARY
     test: TestFailover = TestFailover.NONE
     resync: Resync = Resync.NONE
+    route: Route = NOWHERE
     point: str = ""
     generation: int = 0
     version: int = 0
