@@ -11,17 +11,33 @@ import pytest
 
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.model.errors import Exists, Missing, Unavailable
+from bascule.model.policies import Policy
+from bascule.model.vault.access import Assignment, Role
+from bascule.model.vault.event import Condition, Event, Health
+from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
 from bascule.model.vault.route import Route
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Catalog
+from bascule.ports.vault.audit import Deed
 
 WEB = ProtectedItem("i-web", "north", "web")
 
 
 def a_job(id: str, **fields: Any) -> Job:
     return replace(Job(JobId(id), "north", "i-web", Command.FAIL_OVER, 3, 10.0), **fields)
+
+
+SHELVES: dict[str, Any] = {
+    "assignments": Assignment("north", "anna", Role.OPERATOR),
+    "fabrics": Fabric("north", "site-1"),
+    "enrolments": Enrolment("north", "k1", "site-1", 5.5),
+    "servers": Server("north", "h1", "site-1", "one", 4.5),
+    "protectable": ProtectableItem("north", "h1.web", "site-1", "h1", "one#web"),
+    "policies": ReplicationPolicy("north", "daily", Policy(applications=("web=postgresql",))),
+    "conditions": Condition("north", "web", "153007", Health.WARNING, 7.5, "no new point", "look"),
+}
 
 
 class CatalogContract:
@@ -151,3 +167,92 @@ class CatalogContract:
             assert len(before.vaults.list()) == 2
         with catalog.reading() as after:
             assert len(after.vaults.list()) == 3
+
+    @pytest.mark.parametrize("name", SHELVES)
+    def test_a_noun_on_a_shelf_comes_back_with_every_field_and_only_in_its_vault(
+        self, catalog: Catalog, name: str
+    ) -> None:
+        noun = SHELVES[name]
+        with catalog.writing() as books:
+            getattr(books, name).add(noun)
+        with catalog.reading() as books:
+            shelf = getattr(books, name)
+            assert shelf.get("north", noun.id) == noun
+            assert (shelf.list("north"), shelf.list("south")) == ((noun,), ())
+            with pytest.raises(Missing, match="south has no"):
+                shelf.get("south", noun.id)
+
+    def test_a_shelf_takes_a_name_once_unless_it_is_put_in_place_of_another(self, catalog: Catalog) -> None:
+        anna = Assignment("north", "anna", Role.READER)
+        with catalog.writing() as books:
+            books.assignments.add(anna)
+            books.assignments.put(replace(anna, role=Role.OPERATOR))
+            books.assignments.put(replace(anna, id="ben"))
+            assert [one.role for one in books.assignments.list("north")] == [Role.OPERATOR, Role.READER]
+        with pytest.raises(Exists, match="north has a role anna already"), catalog.writing() as books:
+            books.assignments.add(anna)
+        with pytest.raises(Missing, match="no vault called east"), catalog.writing() as books:
+            books.assignments.put(replace(anna, vault="east"))
+        with catalog.writing() as books:
+            books.assignments.remove("north", "anna")
+            with pytest.raises(Missing, match="north has no role anna"):
+                books.assignments.remove("north", "anna")
+
+    def test_events_are_listed_newest_first_page_by_page_and_old_ones_are_forgotten(
+        self, catalog: Catalog
+    ) -> None:
+        with catalog.writing() as books:
+            for at in (1.0, 2.0, 3.0):
+                books.events.add(Event("north", at, "web", "153007", Health.CRITICAL, "late", "look"))
+            books.events.add(Event("south", 4.0, "web", "153007", Health.HEALTHY, "on time"))
+        with catalog.reading() as books:
+            newest, second = books.events.list("north", limit=2)
+            [last] = books.events.list("north", before=second.number)
+            assert [one.at for one in (newest, second, last)] == [3.0, 2.0, 1.0]
+            assert replace(last, number=0) == Event(
+                "north", 1.0, "web", "153007", Health.CRITICAL, "late", "look"
+            )
+        with catalog.writing() as books:
+            assert books.events.forget(before=3.0) == 2
+            assert [one.at for one in books.events.list("north")] == [3.0]
+
+    def test_items_are_listed_by_name_page_by_page_and_open_jobs_by_themselves(
+        self, catalog: Catalog
+    ) -> None:
+        with catalog.writing() as books:
+            for name in ("b", "a", "c"):
+                books.items.add(replace(WEB, id=f"i-{name}", name=name))
+            books.jobs.add(a_job("j1", item="i-a", ended=1.0))
+            books.jobs.add(a_job("j2", item="i-a"))
+        with catalog.reading() as books:
+            assert [item.name for item in books.items.list("north", limit=2, after="a")] == ["b", "c"]
+            assert [job.id for job in books.jobs.open()] == ["j2"]
+            assert books.jobs.open("south") == ()
+
+    def test_a_vault_goes_with_all_that_is_in_it_but_what_was_done_stays_recorded(
+        self, catalog: Catalog
+    ) -> None:
+        with catalog.writing() as books:
+            books.jobs.add(a_job("j1"))
+            books.fabrics.add(Fabric("north", "site-1"))
+            books.events.add(Event("north", 1.0, "web", "153007", Health.CRITICAL, "late"))
+            books.deeds.note("north", Deed(1.0, "anna", "remove-vault", "north"))
+        with catalog.writing() as books:
+            books.vaults.remove("north")
+            with pytest.raises(Missing, match="no vault called north"):
+                books.vaults.remove("north")
+        with catalog.reading() as books:
+            assert books.vaults.list() == (Vault("south"),)
+            assert (
+                books.items.list("north") == books.events.list("north") == books.fabrics.list("north") == ()
+            )
+            assert [deed.who for deed in books.deeds.list("north")] == ["anna"]
+            assert books.deeds.list("south") == ()
+
+    def test_an_item_goes_with_its_jobs(self, catalog: Catalog) -> None:
+        with catalog.writing() as books:
+            books.jobs.add(a_job("j1"))
+            books.items.remove("north", WEB.id)
+            assert books.items.list("north") == books.jobs.list("north") == ()
+            with pytest.raises(Missing, match="north has no item i-web"):
+                books.items.remove("north", WEB.id)

@@ -7,11 +7,18 @@ until it ends, so *look, then write* needs no lock of its own. What is committed
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from bascule.model.vault.access import Assignment
+from bascule.model.vault.event import Condition, Event
+from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId
 from bascule.model.vault.vault import Vault
+
+from .vault.audit import Deed
+
+Kept = TypeVar("Kept")
 
 
 class VaultBook(Protocol):
@@ -23,6 +30,51 @@ class VaultBook(Protocol):
     def list(self) -> tuple[Vault, ...]:
         """Return all, by name."""
 
+    def remove(self, name: str) -> None:
+        """Remove a vault with all that is in it; Missing without it. What was done in it stays recorded."""
+
+
+class Shelf(Protocol[Kept]):
+    """Small nouns of one kind, of all vaults, each by its id. Whoever asks names the vault (R-W-1)."""
+
+    def add(self, noun: Kept) -> None:
+        """Write a new noun in. Exists if the vault has one of that id; Missing without the vault."""
+
+    def put(self, noun: Kept) -> None:
+        """Write a noun in, in place of one that has its id. Missing without the vault."""
+
+    def get(self, vault: str, id: str) -> Kept:
+        """Return a noun, or raise Missing."""
+
+    def list(self, vault: str) -> tuple[Kept, ...]:
+        """Return a vault's nouns, by id."""
+
+    def remove(self, vault: str, id: str) -> None:
+        """Remove a noun, or raise Missing."""
+
+
+class EventBook(Protocol):
+    """The events of all vaults."""
+
+    def add(self, event: Event) -> None:
+        """Write an event in, under the next number. Missing without the vault."""
+
+    def list(self, vault: str, limit: int = 1000, before: int = 0) -> tuple[Event, ...]:
+        """Return a vault's events, the newest first; only those before a number if one is given."""
+
+    def forget(self, before: float) -> int:
+        """Remove the events before a moment, and return how many there were."""
+
+
+class DeedBook(Protocol):
+    """Who did what in which vault, and who was refused. It outlives the vault."""
+
+    def note(self, vault: str, deed: Deed) -> None:
+        """Write a deed down."""
+
+    def list(self, vault: str, limit: int = 1000) -> tuple[Deed, ...]:
+        """Return a vault's deeds, the newest first."""
+
 
 class ItemBook(Protocol):
     """The items of all vaults. Whoever asks names the vault, and sees nothing of the others (R-W-1)."""
@@ -33,8 +85,11 @@ class ItemBook(Protocol):
     def get(self, vault: str, id: str) -> ProtectedItem:
         """Return an item, or raise Missing."""
 
-    def list(self, vault: str) -> tuple[ProtectedItem, ...]:
-        """Return a vault's items, by name."""
+    def list(self, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
+        """Return a vault's items by name: all, or so many behind a name."""
+
+    def remove(self, vault: str, id: str) -> None:
+        """Remove an item with its jobs, or raise Missing."""
 
     def save(self, item: ProtectedItem) -> ProtectedItem:
         """Replace an item and return it with its next version; Unavailable if it changed meanwhile."""
@@ -51,6 +106,9 @@ class JobBook(Protocol):
 
     def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
         """Return a vault's jobs, the newest first."""
+
+    def open(self, vault: str = "") -> tuple[Job, ...]:
+        """Return the jobs that have not ended, of a vault or of all."""
 
     def save(self, job: Job) -> Job:
         """Replace a job and return it with its next version.
@@ -76,6 +134,33 @@ class Books(Protocol):
 
     @property
     def jobs(self) -> JobBook: ...
+
+    @property
+    def assignments(self) -> Shelf[Assignment]: ...
+
+    @property
+    def fabrics(self) -> Shelf[Fabric]: ...
+
+    @property
+    def enrolments(self) -> Shelf[Enrolment]: ...
+
+    @property
+    def servers(self) -> Shelf[Server]: ...
+
+    @property
+    def protectable(self) -> Shelf[ProtectableItem]: ...
+
+    @property
+    def policies(self) -> Shelf[ReplicationPolicy]: ...
+
+    @property
+    def conditions(self) -> Shelf[Condition]: ...
+
+    @property
+    def events(self) -> EventBook: ...
+
+    @property
+    def deeds(self) -> DeedBook: ...
 
 
 class Catalog(Protocol):

@@ -13,7 +13,9 @@ from bascule.model.vault.job import Job, JobId
 from bascule.model.vault.vault import Vault
 
 from .documents import item_of, job_of, text_of
-from .tables import ITEMS, JOBS, VAULTS
+from .records import SqlDeeds, SqlEvents
+from .shelves import Shelves, check_vault
+from .tables import EVENTS, ITEMS, JOBS, SHELVES, VAULTS
 
 
 class SqlVaults:
@@ -34,6 +36,13 @@ class SqlVaults:
         rows = self._connection.execute(sa.select(VAULTS.c.name).order_by(VAULTS.c.name))
         return tuple(Vault(name) for name in rows.scalars())
 
+    def remove(self, name: str) -> None:
+        """Remove a vault with all that is in it."""
+        check_vault(self._connection, name)
+        for table in (JOBS, ITEMS, SHELVES, EVENTS):
+            self._connection.execute(sa.delete(table).where(table.c.vault == name))
+        self._connection.execute(sa.delete(VAULTS).where(VAULTS.c.name == name))
+
 
 class SqlItems:
     """The items."""
@@ -43,9 +52,7 @@ class SqlItems:
 
     def add(self, item: ProtectedItem) -> None:
         """Write a new item in."""
-        known = sa.select(VAULTS.c.name).where(VAULTS.c.name == item.vault)
-        if self._connection.execute(known).first() is None:
-            raise Missing(f"there is no vault called {item.vault}")
+        check_vault(self._connection, item.vault)
         columns = {"vault": item.vault, "id": item.id, "name": item.name, "version": item.version}
         try:
             self._connection.execute(sa.insert(ITEMS).values(columns | {"document": text_of(item)}))
@@ -60,10 +67,18 @@ class SqlItems:
             raise Missing(f"{vault} has no item {id}")
         return item_of(text)
 
-    def list(self, vault: str) -> tuple[ProtectedItem, ...]:
+    def list(self, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
         """Return a vault's items, by name."""
-        rows = sa.select(ITEMS.c.document).where(ITEMS.c.vault == vault).order_by(ITEMS.c.name)
-        return tuple(item_of(text) for text in self._connection.execute(rows).scalars())
+        rows = sa.select(ITEMS.c.document).where(ITEMS.c.vault == vault, ITEMS.c.name > after)
+        some = rows.order_by(ITEMS.c.name).limit(limit or None)
+        return tuple(item_of(text) for text in self._connection.execute(some).scalars())
+
+    def remove(self, vault: str, id: str) -> None:
+        """Remove an item with its jobs."""
+        self._connection.execute(sa.delete(JOBS).where(JOBS.c.vault == vault, JOBS.c.item == id))
+        gone = sa.delete(ITEMS).where(ITEMS.c.vault == vault, ITEMS.c.id == id)
+        if not self._connection.execute(gone).rowcount:
+            raise Missing(f"{vault} has no item {id}")
 
     def save(self, item: ProtectedItem) -> ProtectedItem:
         """Replace an item of the version that it was read with."""
@@ -107,6 +122,12 @@ class SqlJobs:
         newest = rows.order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
         return tuple(job_of(text) for text in self._connection.execute(newest).scalars())
 
+    def open(self, vault: str = "") -> tuple[Job, ...]:
+        """Return the jobs that have not ended."""
+        rows = sa.select(JOBS.c.document).where(JOBS.c.ended.is_(None)).order_by(JOBS.c.created, JOBS.c.id)
+        mine = rows.where(JOBS.c.vault == vault) if vault else rows
+        return tuple(job_of(text) for text in self._connection.execute(mine).scalars())
+
     def save(self, job: Job) -> Job:
         """Replace a job of the version that it was read with."""
         after = replace(job, version=job.version + 1)
@@ -131,11 +152,14 @@ class SqlJobs:
         return tuple(job_of(text) for text in rows)
 
 
-class SqlBooks:
+class SqlBooks(Shelves):
     """What one transaction sees."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection)
         self.connection = connection
+        self.events = SqlEvents(connection)
+        self.deeds = SqlDeeds(connection)
         self.vaults = SqlVaults(connection)
         self.items = SqlItems(connection)
         self.jobs = SqlJobs(connection)

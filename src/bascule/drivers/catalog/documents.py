@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bascule.model.errors import Damaged
 from bascule.model.vault.item import Command, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
 from bascule.model.vault.route import Route
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def text_of(noun: ProtectedItem | Job) -> str:
+T = TypeVar("T")
+
+
+def text_of(noun: DataclassInstance) -> str:
     """Return a noun as JSON."""
     return json.dumps(asdict(noun), sort_keys=True)
+
+
+def noun_of(kind: Callable[..., T], text: str, parts: Mapping[str, Callable[[Any], Any]], name: str) -> T:
+    """Return the noun that a document describes; ``parts`` make of some fields what JSON cannot say."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        return kind(**fields | {part: make(fields[part]) for part, make in parts.items()})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"{name} in the catalog cannot be read: {error!r}") from error
 
 
 def item_of(text: str) -> ProtectedItem:
