@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -90,6 +91,12 @@ class MachineDefinition:
     name: str
     hardware: Hardware
     disks: tuple[DiskPlace, ...]
+
+
+def mac_of(machine: str, nic: str) -> str:
+    """Return the address of a card that was given none: always the same for this card of this machine."""
+    tail = hashlib.sha256(f"{machine}/{nic}".encode()).hexdigest()[:6]
+    return ":".join(("52", "54", "00", tail[:2], tail[2:4], tail[4:]))
 
 
 def check(definition: MachineDefinition) -> MachineDefinition:

@@ -14,12 +14,6 @@ def uuid_of(machine: str) -> str:
     return str(uuid.uuid5(_MACHINES, machine))
 
 
-def mac_of(machine: str, nic: str) -> str:
-    """Return the address of a card that was given none: always the same for this card of this machine."""
-    tail = hashlib.sha256(f"{machine}/{nic}".encode()).hexdigest()[:6]
-    return ":".join(("52", "54", "00", tail[:2], tail[2:4], tail[4:]))
-
-
 def serial_of(disk: str) -> str:
     """Return the serial number by which a guest knows a disk: its name, or what fits of it and a digest."""
     if len(disk) <= _SERIAL_MAX:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bascule.drivers.hypervisors.identity import mac_of, serial_of
+from bascule.drivers.hypervisors.identity import serial_of
 from bascule.drivers.hypervisors.qemu.host.command import (
     DISKS_MAX,
     NICS_MAX,
@@ -18,7 +18,7 @@ from bascule.drivers.hypervisors.qemu.host.command import (
     command_line,
 )
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic
+from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
 
 WEB = MachineDefinition(
     "web",

@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic
+from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
 from bascule.wire.nbd.address import Address
 
-from ...identity import mac_of, serial_of, uuid_of
+from ...identity import serial_of, uuid_of
 from ..domains import alias
 
 NAMESPACE = "urn:bascule:machine"

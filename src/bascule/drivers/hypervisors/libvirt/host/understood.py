@@ -8,11 +8,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic
+from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.protocol.constants import DEFAULT_PORT
 
-from ...identity import mac_of
 from ..domains import part
 from .described import NAMESPACE, USER_NETWORK, fill
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Nic
+from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
 from bascule.wire.nbd.address import Address
 
-from ...identity import mac_of, serial_of, uuid_of
+from ...identity import serial_of, uuid_of
 
 QEMU = "qemu-system-x86_64"
 NICS_MAX = 10
