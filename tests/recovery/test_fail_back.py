@@ -21,11 +21,13 @@ from bascule.recovery.fail_over import fail_over, release
 from bascule.recovery.generations import is_handed_over, lineage
 from bascule.recovery.hand_over import hand_over
 from bascule.recovery.record import Kind, Records
-from bascule.recovery.site import Shape, Site
+from bascule.recovery.shapes.asked import Asked
+from bascule.recovery.shapes.shape import Shape
+from bascule.recovery.site import Site
 from bascule.replication.members import Member
 from bascule.replication.replicator import Cycled, Names, Replicator
 from bascule.replication.replicator import World as Around
-from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, FakeImages, World
+from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, FakeImages, World, called
 
 SAME = Shape()
 AWAY = f"{GROUP}~2"
@@ -211,7 +213,7 @@ def test_a_machine_that_is_not_there_any_more_is_made(journey: Journey) -> None:
 def test_a_network_that_is_not_here_is_refused_first(journey: Journey) -> None:
     journey.home.forget("web")
     with pytest.raises(Refused, match="no network there"):
-        synchronise(journey.home_site(), AWAY, Shape(networks={"lan": "there"}))
+        synchronise(journey.home_site(), AWAY, Shape((Asked(networks={"lan": "there"}),)))
     assert set(journey.home.images) == set(journey.before)
 
 
@@ -270,7 +272,7 @@ def test_a_commit_removes_the_points_of_the_side_that_was_left(journey: Journey)
 
 def test_machines_that_were_renamed_over_there_come_home_to_their_own_disks(tmp_path: Path) -> None:
     """R-FO-4: all of a group, and to the names that they have here."""
-    journey = Journey(tmp_path, Shape({"db": "db-2", "web": "web-2"}))
+    journey = Journey(tmp_path, called(db="db-2", web="web-2"))
     assert set(journey.running()) == {"db-2", "web-2"}
     _, first = synchronise(journey.home_site(), AWAY, SAME)
     assert first.written_bytes + first.zeroed_bytes <= (2 * len(MACHINES) + 1) * BLOCK

@@ -14,9 +14,11 @@ from bascule.model.notes import from_text
 from bascule.recovery.fail_over import bring_up, cancel, change_point, commit, fail_over
 from bascule.recovery.generations import lineage
 from bascule.recovery.record import Kind, Phase
-from bascule.recovery.site import Shape, Site
+from bascule.recovery.shapes.asked import EVERY, Asked, Wanted
+from bascule.recovery.shapes.shape import Shape
+from bascule.recovery.site import Site
 from tests.data.pipeline.worlds import Image
-from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, World
+from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died, World, called
 
 SAME = Shape()
 
@@ -86,8 +88,8 @@ def test_the_new_generation_holds_the_point_and_says_where_changes_are_told(worl
 
 def test_names_sizes_and_networks_are_as_asked(world: World) -> None:
     """R-FO-4."""
-    shape = Shape({"db": "db-recovered"}, cpus=4, memory_mib=1024, networks={"lan": "test"})
-    fail_over(world.site(), GROUP, shape)
+    machines = {"db": Wanted("db-recovered"), EVERY: Wanted(cpus=4, memory_mib=1024)}
+    fail_over(world.site(), GROUP, Shape((Asked(machines, {"lan": "test"}),)))
     hardware = world.host.definition("db-recovered").hardware
     assert (hardware.cpus, hardware.memory_mib, hardware.nics[0].network) == (4, 1024, "test")
     assert set(world.running()) == {"db-recovered", "web"}
@@ -96,9 +98,9 @@ def test_names_sizes_and_networks_are_as_asked(world: World) -> None:
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        (Shape(networks={"lan": "nowhere"}), "nowhere"),
-        (Shape({"db": "same", "web": "same"}), "both be called"),
-        (Shape(memory_mib=1), "no machine"),
+        (Shape((Asked(networks={"lan": "nowhere"}),)), "nowhere"),
+        (called(db="same", web="same"), "both be called"),
+        (Shape((Asked({EVERY: Wanted(memory_mib=1)}),)), "no machine"),
     ],
 )
 def test_what_the_host_cannot_have_is_refused_before_anything_is_done(
@@ -119,7 +121,7 @@ def test_a_machine_that_is_there_already_is_never_replaced(world: World) -> None
     with pytest.raises(Refused, match="called web already"):
         fail_over(world.site(), GROUP, SAME)
     assert world.host.definition("web") == world.definition("web")
-    fail_over(world.site(), GROUP, Shape({"web": "web-2"}))
+    fail_over(world.site(), GROUP, called(web="web-2"))
     assert set(world.running()) == {"db", "web-2"}
 
 

@@ -9,10 +9,11 @@ import pytest
 from bascule.recovery.fail_over import fail_over
 from bascule.recovery.record import Phase
 from bascule.recovery.rehearsal import clean_up, rehearse, rehearsed
-from bascule.recovery.site import Shape
+from bascule.recovery.shapes.asked import Asked
+from bascule.recovery.shapes.shape import Shape
 from tests.recovery.worlds import GROUP, Died, World
 
-APART = Shape(suffix="-test", network="test")
+APART = Shape((Asked(network="test"),), suffix="-test")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, 
 from bascule.model.notes import MachineNote, to_text
 from bascule.ports.serving import Served
 from bascule.recovery.record import Records
+from bascule.recovery.shapes.asked import Asked, Wanted
+from bascule.recovery.shapes.shape import Shape
 from bascule.recovery.site import Site
 from tests.data.pipeline.worlds import Image
 
@@ -27,6 +29,11 @@ SIZE = 16 * BLOCK
 GROUP = "shop"
 MACHINES = ("db", "web")
 KEY = KeyFile(bytes(32))
+
+
+def called(**names: str) -> Shape:
+    """Return a shape that only gives names."""
+    return Shape((Asked({machine: Wanted(name) for machine, name in names.items()}),))
 
 
 class Died(BaseException):

@@ -38,7 +38,8 @@ from .orphans import keep_orphan
 from .owning import own, publish, writer_of
 from .record import Kind, Member, Phase, Record, refuse_unless
 from .settling import settle
-from .site import Shape, Site, start
+from .shapes.shape import Shape
+from .site import Site, start
 
 _BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
 

@@ -11,6 +11,8 @@ the machines make here are told, so that they can be replicated back at once and
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bascule.model.errors import Refused
 from bascule.model.machines import MachineDefinition
 from bascule.model.notes import MachineNote
@@ -19,7 +21,9 @@ from .generations import abandon, begun_by, is_settled, lineage, refuse_if_left
 from .owning import own, publish, writer_of
 from .record import Kind, Phase, Record, refuse_unless
 from .settling import settle
-from .site import Shape, Site, members_at, serve, start, take_away
+from .shapes.asked import NOTHING, Asked
+from .shapes.shape import Shape
+from .site import Site, members_at, serve, start, take_away
 
 _AHEAD = (Phase.FENCING, Phase.CHOSEN, Phase.STARTING)
 
@@ -46,6 +50,7 @@ def _begun(site: Site, group: str, number: int | None, *, hydrate: bool) -> Reco
     record = site.records.find(group, Kind.FAILOVER)
     if record is None:
         refuse_if_left(site.vault, group)
+        _refuse_if_here(site, group)
         token = site.ids.random(8).hex()
         return site.records.save(Record(Kind.FAILOVER, group, token, Phase.FENCING, hydrate=hydrate))
     refuse_unless(
@@ -56,6 +61,18 @@ def _begun(site: Site, group: str, number: int | None, *, hydrate: bool) -> Reco
             f"{group} was failed over to point {record.number}", cure="cancel that, or change the point"
         )
     return record
+
+
+def _refuse_if_here(site: Site, log: str) -> None:
+    """Refuse to take machines over from this host to itself: two of each would be here, and one is fenced."""
+    for group in site.records.groups():
+        for kind in (Kind.FAILOVER, Kind.FAILBACK):
+            record = site.records.find(group, kind)
+            if record is not None and record.log == log:
+                raise Refused(
+                    f"the machines of {log} are on this host already, since the {kind.value} of {group}",
+                    cure="`bascule machine start`, if they are off; `bascule replica test`, to try a point",
+                )
 
 
 def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Record:
@@ -69,7 +86,12 @@ def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Rec
     with site.vault.peek(group, number) as point:
         members = members_at(site, record, point.info, shape)
         log = lineage(site.vault, group).next
-        return site.records.advance(record, Phase.CHOSEN, number=point.info.number, log=log, members=members)
+        record = replace(record, number=point.info.number, log=log, members=members, asked=_asked(shape))
+        return site.records.advance(record, Phase.CHOSEN)
+
+
+def _asked(shape: Shape) -> Asked:
+    return shape.layers[0] if shape.layers else NOTHING
 
 
 def _note(definition: MachineDefinition) -> MachineNote:
@@ -123,10 +145,14 @@ def cancel(site: Site, group: str) -> None:
 
 
 def change_point(site: Site, group: str, shape: Shape, number: int | None = None) -> Record:
-    """Start the machines of a failover that is not committed anew, from another point (R-RP-4)."""
+    """Start the machines of a failover that is not committed anew, from another point (R-RP-4).
+
+    What was asked for the failover holds, where this time nothing else is asked.
+    """
     record = site.records.known(group, Kind.FAILOVER)
     refuse_unless(record, (*_AHEAD, Phase.RUNNING), "other point", "it is decided")
     site.vault.peek(group, number).close()
+    shape = replace(shape, layers=(_asked(shape).over(record.asked), *shape.layers[1:]))
     cancel(site, group)
     return fail_over(site, group, shape, number)
 

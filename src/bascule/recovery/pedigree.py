@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.data.store import Vault
 from bascule.model.errors import Missing
+from bascule.model.generations import family
 
 from .generations import lineage
 from .record import Kind, Phase
@@ -18,6 +19,26 @@ def current(vault: Vault, group: str) -> str:
 def recorded(site: Site, group: str, kind: Kind) -> list[str]:
     """Return the generations of a group that this host has a record of, newest first."""
     return [log for log in reversed(lineage(site.vault, group).logs) if site.records.find(log, kind)]
+
+
+def meant(site: Site, group: str, number: int | None, kind: Kind) -> str:
+    """Return the generation that a failover or a test is of.
+
+    By the group's own name it is the one that is under way here, or else the current one. A numbered point is
+    of the generation that it is named with: numbers of another one mean other points.
+    """
+    if number is not None or group != family(group):
+        return group
+    for log in recorded(site, group, kind):
+        if site.records.known(log, kind).phase is not Phase.COMMITTED:
+            return log
+    return current(site.vault, group)
+
+
+def taken(site: Site, group: str, number: int | None) -> str:
+    """Return the generation whose failover to this host came last; a numbered point names it, as above."""
+    logs = recorded(site, group, Kind.FAILOVER) if number is None else []
+    return logs[0] if logs else group
 
 
 def returning(site: Site, group: str) -> tuple[str, Phase | None]:

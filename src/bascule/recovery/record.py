@@ -27,6 +27,8 @@ from bascule.model import machines
 from bascule.model.errors import Damaged, Missing, Refused
 from bascule.model.machines import MachineDefinition
 
+from .shapes.asked import NOTHING, Asked, asked_in, fields_of
+
 _FILE = "record"
 _FORMAT = 1
 
@@ -66,7 +68,7 @@ class Record:
 
     ``number`` is the point that machines start from. While a failback synchronises it is the point that the
     disks are equal to by now, 0 for none. ``hydrate`` says that data follows from the store, ``whole`` that a
-    failback downloads whole disks and compares none.
+    failback downloads whole disks and compares none. ``asked`` is what the command asked machines to be.
     """
 
     kind: Kind
@@ -78,6 +80,7 @@ class Record:
     members: tuple[Member, ...] = ()
     hydrate: bool = False
     whole: bool = False
+    asked: Asked = NOTHING
 
 
 class Records:
@@ -88,7 +91,11 @@ class Records:
 
     def folder(self, group: str, kind: Kind) -> Path:
         """Return the folder of a record."""
-        return self._root / group / kind.name.lower()
+        return self.beside(group, kind.name.lower())
+
+    def beside(self, group: str, what: str) -> Path:
+        """Return the folder of something else that is kept of a group."""
+        return self._root / group / what
 
     def served(self, record: Record, machine: str) -> Path:
         """Return the folder that a machine's disks are served from."""
@@ -108,7 +115,10 @@ class Records:
         """Return a record, or raise Missing."""
         found = self.find(group, kind)
         if found is None:
-            raise Missing(f"there is no {kind.value} of {group} on this host")
+            raise Missing(
+                f"there is no {kind.value} of {group} on this host",
+                cure="see what there is with `bascule replica status`",
+            )
         return found
 
     def groups(self) -> list[str]:
@@ -174,12 +184,13 @@ def _fields(record: Record) -> dict[str, Any]:
         }
         for member in record.members
     ]
-    plain = asdict(replace(record, members=()))
+    plain = asdict(replace(record, members=(), asked=NOTHING))
     return plain | {
         "format": _FORMAT,
         "kind": record.kind.name,
         "phase": record.phase.value,
         "members": members,
+        "asked": fields_of(record.asked),
     }
 
 
@@ -188,13 +199,14 @@ def _read(path: Path) -> Record:
         fields = json.loads(path.read_bytes())
         if fields.pop("format") != _FORMAT:
             raise Refused(f"{path} is of another format", cure="use the Bascule that wrote it")
+        asked = asked_in(fields.pop("asked")) if "asked" in fields else NOTHING
         fields["kind"], fields["phase"] = Kind[fields["kind"]], Phase(fields["phase"])
         members = tuple(
             Member(member["machine"], _definition(member["definition"]), _before(member["before"]))
             for member in fields.pop("members")
         )
-        return Record(**fields, members=members)
-    except (ValueError, KeyError, TypeError) as error:
+        return Record(**fields, members=members, asked=asked)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{path} cannot be read: {error!r}") from error
 
 

@@ -12,7 +12,8 @@ from bascule.model.errors import Damaged
 from bascule.ports.chance import Clock
 
 from .record import Kind, Phase, Record, put, refuse_unless
-from .site import Shape, Site, members_at, serve, start, take_away
+from .shapes.shape import Shape
+from .site import Site, members_at, serve, start, take_away
 
 _NOTES = "tests.jsonl"
 

@@ -1,22 +1,23 @@
-"""What a host needs to take machines over, and what they are to be there."""
+"""What a host needs to take machines over, and what it does with them there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.store import MachineInfo, PointInfo, Vault
 from bascule.model.belonging import Belonging, written
 from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, Hardware, MachineDefinition, Nic, check
-from bascule.model.notes import from_text
+from bascule.model.machines import DiskPlace, MachineDefinition, check
 from bascule.ports.chance import Ids
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
 from bascule.ports.serving import Served, Serving
 
 from .record import Member, Record, Records, Say
+from .shapes.asked import NOTHING
+from .shapes.shape import Shape, refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +37,9 @@ class Site:
     """Where the store is and what opens it, as machines here are told that they belong to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What recovered machines are to be (R-FO-4); what is left out is as it was at the point.
-
-    ``networks`` says for networks of the other side which of this host to plug a card into, and ``""`` is a
-    cable that hangs loose. ``suffix`` is added to names.
-    """
-
-    names: Mapping[str, str] = field(default_factory=dict)
-    suffix: str = ""
-    cpus: int = 0
-    memory_mib: int = 0
-    networks: Mapping[str, str] = field(default_factory=dict)
-    network: str | None = None
-
-    def of(self, machine: MachineInfo) -> MachineDefinition:
-        """Return what a machine of a point is to be, without its disks."""
-        found = from_text(machine.definition).machine
-        known = found.hardware if found else Hardware()
-        hardware = replace(
-            known,
-            cpus=self.cpus or known.cpus,
-            memory_mib=self.memory_mib or known.memory_mib,
-            nics=tuple(replace(nic, network=self._network(nic)) for nic in known.nics),
-        )
-        name = self.names.get(machine.id) or (found.name if found else machine.name)
-        return MachineDefinition(f"{name}{self.suffix}", hardware, ())
-
-    def _network(self, nic: Nic) -> str:
-        if self.network is not None:
-            return self.network
-        return self.networks.get(nic.network, nic.network)
-
-
 def members_at(site: Site, record: Record, point: PointInfo, shape: Shape) -> tuple[Member, ...]:
     """Return what the machines of a point are to be on this host, or refuse what it cannot have."""
+    refuse_unknown(shape.layers[0] if shape.layers else NOTHING, point.machines)
     members = tuple(Member(found.id, _placed(site, record, found, shape)) for found in point.machines)
     names = [member.definition.name for member in members]
     if taken := sorted(set(names) & set(site.hypervisor.machines())):
@@ -79,23 +47,31 @@ def members_at(site: Site, record: Record, point: PointInfo, shape: Shape) -> tu
             f"this host has a machine called {taken[0]} already",
             cure=f"give the recovered one another name: --name {taken[0]}=OTHER",
         )
+    refuse_unfit(site, [member.definition for member in members])
+    return members
+
+
+def refuse_unfit(site: Site, definitions: Sequence[MachineDefinition]) -> None:
+    """Refuse machines that cannot be on this host beside each other."""
+    names = [definition.name for definition in definitions]
     if len(set(names)) != len(names):
-        raise Refused(f"two machines cannot both be called {names[0]}", cure="name them with --name")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(f"two machines cannot both be called {twice}", cure="name them with --name")
     networks = set(site.hypervisor.networks())
-    for member in members:
-        for nic in member.definition.hardware.nics:
+    for definition in definitions:
+        check(definition)
+        for nic in definition.hardware.nics:
             if nic.network and nic.network not in networks:
                 raise Refused(
-                    f"{member.definition.name} is plugged into {nic.network}, which this host does not have",
-                    cure=f"map it: --network {nic.network}=ONE of {', '.join(sorted(networks)) or 'none'}",
+                    f"{definition.name} is plugged into {nic.network}, which this host does not have",
+                    cure=f"plug it into another, with --network or --card: {', '.join(sorted(networks))}",
                 )
-    return members
 
 
 def _placed(site: Site, record: Record, machine: MachineInfo, shape: Shape) -> MachineDefinition:
     folder = site.records.served(record, machine.id)
     disks = tuple(DiskPlace(d.id, site.serving.words(folder, d.id), "raw") for d in machine.disks)
-    return check(replace(shape.of(machine), disks=disks))
+    return replace(shape.of(machine), disks=disks)
 
 
 def serve(site: Site, record: Record) -> None:

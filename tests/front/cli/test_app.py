@@ -25,7 +25,10 @@ COMMANDS = [
     ("copy",),
     ("replica",),
     *(("replica", verb) for verb in ("fail-over", "change-point", "commit", "cancel", "status")),
-    *(("replica", verb) for verb in ("test", "clean-up", "hand-over", "fail-back", "release", "start")),
+    *(
+        ("replica", verb)
+        for verb in ("test", "clean-up", "hand-over", "fail-back", "release", "start", "shape")
+    ),
     ("replicate",),
     ("protect",),
     ("unprotect",),

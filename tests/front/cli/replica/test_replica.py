@@ -2,70 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-import pytest
-
-from bascule.apps.command_line import run
-from bascule.apps.tools import SystemTools
-from bascule.data.store import KeyFile, Vault
-from bascule.drivers.objects.memory import MemoryStore
-from bascule.ports.hypervisors import Hypervisor
-from bascule.ports.images import Images
-from bascule.ports.serving import Serving
-from tests.front.cli.conftest import Done
-from tests.recovery.worlds import GROUP, MACHINES, World
-
-
-class Tools(SystemTools):
-    """The tools of the recovery side of a world in memory."""
-
-    def __init__(self, world: World, key: Path) -> None:
-        super().__init__(
-            {"BASCULE_HOST": "there", "BASCULE_KEY_FILE": str(key), "BASCULE_REPLICAS": str(world.root / "r")}
-        )
-        self.world = world
-        self.clock = world.clock
-
-    def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> MemoryStore:
-        return self.world.objects
-
-    def open_hypervisor(self, words: str) -> Hypervisor:
-        assert words == "there"
-        return self.world.host
-
-    def point_servers(self, store: Sequence[str], open_vault: Callable[[], Vault]) -> Serving:
-        return self.world.serving
-
-    def images(self) -> Images:
-        return self.world.images
-
-
-class Side:
-    """Commands typed on the recovery side."""
-
-    def __init__(self, world: World, key: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.world = world
-        self._tools = Tools(world, key)
-        self._capture = capture
-
-    def __call__(self, verb: str, *words: str, code: int = 0) -> Done:
-        self._capture.readouterr()
-        options = words if words and not words[0].startswith("-") else (GROUP, *words)
-        if verb == "status":
-            options = words
-        assert run(["replica", verb, "mem://", *options], self._tools) == code
-        return Done(code, *self._capture.readouterr())
-
-
-@pytest.fixture
-def side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Side:
-    world = World(tmp_path)
-    key = tmp_path / "key"
-    KeyFile.create(key, world.site().ids)
-    world.vault.add_key(KeyFile(bytes(32)), KeyFile.read(key))
-    return Side(world, key, capsys)
+from tests.front.cli.replica.conftest import Side
+from tests.recovery.worlds import GROUP
 
 
 def test_a_commit_removes_the_other_points_and_says_so(side: Side) -> None:
@@ -113,7 +51,9 @@ def test_machines_that_were_taken_over_are_told_which_group_they_belong_to(side:
         assert f'"group": "{GROUP}~2"' in side.world.host.marked(name)
         assert '"store": "mem://"' in side.world.host.marked(name)
     side("test")
-    assert all(side.world.host.marked(f"{name}-test") == "" for name in MACHINES), "copies are no members"
+    assert all(side.world.host.marked(f"{name}-test") == "" for name in ("db-2", "web")), (
+        "copies are no members"
+    )
 
 
 def test_a_full_download_waits_for_the_other_side_and_says_how(side: Side) -> None:
@@ -122,3 +62,41 @@ def test_a_full_download_waits_for_the_other_side_and_says_how(side: Side) -> No
     refused = side("fail-back", "--full", code=2)
     assert "still run on the other side" in refused.err
     assert "bascule replica hand-over" in refused.err
+
+
+def test_every_verb_takes_the_name_of_the_group_whatever_generation_it_is_at(side: Side) -> None:
+    """R-FO-2, R-RP-4: nobody has to know how often the machines changed sides."""
+    world = side.world
+    for log in ("shop~2", "shop~3"):  # over to others and back, and none of it is known here
+        with world.vault.branch((GROUP, world.numbers()[-1]), log, writer="others"):
+            pass
+        number = world.publish(log)
+    side("test")
+    assert world.running() == world.at(number, "-test")
+    side("clean-up")
+    assert side("fail-over", "--json").document["log"] == "shop~4"
+    assert world.running() == world.at(number)
+    assert side("fail-over", "--json").document["log"] == "shop~4", "asked again it is the same failover"
+    assert side("change-point", "--json").document["log"] == "shop~5"
+    side("commit")
+    assert "the failover of shop~3 is committed" in side("change-point", code=2).err
+    refused = side("fail-over", code=2)
+    assert "the machines of shop~5 are on this host already, since the failover of shop~3" in refused.err
+    assert world.running() == world.at(number)
+
+
+def test_a_numbered_point_is_of_the_generation_that_it_is_named_with(side: Side) -> None:
+    """R-FO-7: point 4 of `shop` is another one than point 4 of `shop~2`."""
+    world = side.world
+    first, *_ = world.numbers()
+    with world.vault.branch((GROUP, first), "shop~2", writer="others"):
+        pass
+    world.publish("shop~2")
+    refused = side("fail-over", f"{GROUP}/{first}", code=2)
+    assert "the machines of shop are written to shop~2 by now" in refused.err
+    assert "name shop~2 in place of shop" in refused.err
+    assert world.running() == {}
+    side("test", f"{GROUP}/{first}")
+    assert world.running() == world.at(first, "-test"), "an old point can be tried"
+    assert "of the test of shop is left" in side("clean-up").out
+    assert world.running() == {}

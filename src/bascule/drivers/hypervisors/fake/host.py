@@ -83,6 +83,10 @@ class FakeHypervisor:
             for name in list(self.running):
                 self.running.pop(name).lose_power()
 
+    def lose_network(self, name: str) -> None:
+        """Have a network no longer."""
+        self._networks = tuple(known for known in self._networks if known != name)
+
     @_verb
     def machines(self) -> tuple[str, ...]:
         """See Hypervisor."""

@@ -11,21 +11,11 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
+from .asking import Cards, Cpus, Macs, Memory, Names, Network, Networks, Words, asked_from
 from .returning import cleared, fail_back, hand_over, release
+from .shaping import shape
 from .standing import status_lines, taken_over, tests_that_count
-from .words import (
-    Cpus,
-    Folder,
-    Group,
-    Memory,
-    Names,
-    Networks,
-    Point,
-    Where,
-    shape_of,
-    show,
-    site_of,
-)
+from .words import Folder, Group, Point, Where, show, site_of
 
 if TYPE_CHECKING:
     from bascule.recovery.record import Record
@@ -45,9 +35,11 @@ def fail_over(
     store: Store,
     point: Point,
     names: Names = None,
-    cpus: Cpus = 0,
-    memory: Memory = 0,
+    cpus: Cpus = None,
+    memory: Memory = None,
     networks: Networks = None,
+    cards: Cards = None,
+    macs: Macs = None,
     no_hydration: Annotated[
         bool, typer.Option("--no-hydration", help="Leave the data in the store, and read it from there.")
     ] = False,
@@ -64,20 +56,27 @@ def fail_over(
     from the store behind them. Until `commit` another point can be chosen, or all of it cancelled. Asking
     again goes on where a failover was interrupted.
 
+    The machines are what they were at the point, unless `bascule replica shape` kept something else for this
+    host; what is said here comes before that.
+
     \b
     Examples:
       bascule replica fail-over /srv/points web --host /srv/vm
-      bascule replica fail-over s3://backup/points web/311 --host /srv/vm --network lan=dmz --memory 2048
+      bascule replica fail-over s3://backup/points web/311 --host /srv/vm --network lan=dmz --memory 2G
+      bascule replica fail-over /srv/points shop --cpus 2 --cpus db=8 --card db/net1=backup
     """
     from bascule.recovery import fail_over as failing_over
+    from bascule.recovery.pedigree import meant
+    from bascule.recovery.record import Kind
+    from bascule.recovery.shapes.kept import kept
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
-    where, shape = (
-        Where(store, host, folder, key_file, passphrase_file),
-        shape_of(names, cpus, memory, networks),
-    )
+    where = Where(store, host, folder, key_file, passphrase_file)
+    asked = asked_from(Words(names, cpus, memory, networks, cards, macs))
     with name.sought(), site_of(context, where, screen) as site:
-        record = failing_over.fail_over(site, name.group, shape, name.number, hydrate=not no_hydration)
+        log = meant(site, name.group, name.number, Kind.FAILOVER)
+        wanted = kept(site.records, log).shape(asked)
+        record = failing_over.fail_over(site, log, wanted, name.number, hydrate=not no_hydration)
     show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
 
 
@@ -88,9 +87,11 @@ def change_point(
     store: Store,
     point: Point,
     names: Names = None,
-    cpus: Cpus = 0,
-    memory: Memory = 0,
+    cpus: Cpus = None,
+    memory: Memory = None,
     networks: Networks = None,
+    cards: Cards = None,
+    macs: Macs = None,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -99,19 +100,22 @@ def change_point(
 ) -> None:
     """Start the machines of a failover anew from another point; what they wrote here is thrown away.
 
+    They are what `fail-over` was asked to make of them, where nothing else is asked now.
+
     \b
     Example:
       bascule replica change-point /srv/points web/290 --host /srv/vm
     """
     from bascule.recovery.fail_over import change_point as changed
+    from bascule.recovery.pedigree import taken
+    from bascule.recovery.shapes.kept import kept
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
-    where, shape = (
-        Where(store, host, folder, key_file, passphrase_file),
-        shape_of(names, cpus, memory, networks),
-    )
+    where = Where(store, host, folder, key_file, passphrase_file)
+    asked = asked_from(Words(names, cpus, memory, networks, cards, macs))
     with name.sought(), site_of(context, where, screen) as site:
-        record = changed(site, name.group, shape, name.number)
+        log = taken(site, name.group, name.number)
+        record = changed(site, log, kept(site.records, log).shape(asked), name.number)
     show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
 
 
@@ -243,10 +247,12 @@ def rehearse(
     *,
     store: Store,
     point: Point,
-    network: Annotated[
-        str,
-        typer.Option("--network", metavar="NAME", help="Plug all cards into this. [none: they hang loose]"),
-    ] = "",
+    names: Names = None,
+    cpus: Cpus = None,
+    memory: Memory = None,
+    network: Network = None,
+    cards: Cards = None,
+    macs: Macs = None,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -255,21 +261,27 @@ def rehearse(
 ) -> None:
     """Start copies of the machines beside the real ones, cut off from them; replication goes on.
 
-    They are called NAME-test. Remove all of it with `clean-up`.
+    They are called NAME-test, and their cards hang loose and have new addresses; `bascule replica shape
+    --for-test` keeps what else they are to be, and what is said here comes before that. Remove all of it with
+    `clean-up`.
 
     \b
     Examples:
       bascule replica test /srv/points web --host /srv/vm
       bascule replica test /srv/points web/311 --host /srv/vm --network isolated
+      bascule replica test /srv/points shop --card web/net0=isolated --card web/net1=user --mac web/net1=keep
     """
+    from bascule.recovery.pedigree import meant
+    from bascule.recovery.record import Kind
     from bascule.recovery.rehearsal import rehearse as rehearsed
-    from bascule.recovery.site import Shape
+    from bascule.recovery.shapes.kept import kept
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
+    asked = asked_from(Words(names, cpus, memory, None, cards, macs), network)
     with name.sought(), site_of(context, where, screen) as site:
-        shape = Shape(suffix="-test", network=network)
-        record = rehearsed(site, name.group, shape, name.number)
+        log = meant(site, name.group, name.number, Kind.TEST)
+        record = rehearsed(site, log, kept(site.records, log).test_shape(asked), name.number)
     show(screen, record, _running(record, "Look at them, then `bascule replica clean-up`."))
 
 
@@ -294,13 +306,16 @@ def clean_up(
     Example:
       bascule replica clean-up /srv/points web --host /srv/vm --notes "boots, answers on port 443"
     """
+    from bascule.recovery.pedigree import recorded
+    from bascule.recovery.record import Kind
     from bascule.recovery.rehearsal import clean_up as cleaned_up
 
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
-        record = cleaned_up(site, group, notes, tools_of(context).clock)
-    found = f"Nothing of the test of {group} is left." if record else f"There is no test of {group} here."
-    screen.show({"group": group, "cleaned": record is not None}, [found])
+        clock = tools_of(context).clock
+        records = [cleaned_up(site, log, notes, clock) for log in recorded(site, group, Kind.TEST)]
+    found = f"Nothing of the test of {group} is left." if records else f"There is no test of {group} here."
+    screen.show({"group": group, "cleaned": bool(records)}, [found])
 
 
 @app.command()
@@ -332,6 +347,7 @@ def status(
 app.command("hand-over")(hand_over)
 app.command("fail-back")(fail_back)
 app.command()(release)
+app.command()(shape)
 
 
 def _running(record: Record, then: str) -> str:

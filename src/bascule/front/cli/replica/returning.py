@@ -14,11 +14,13 @@ from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 from bascule.front.cli.words.quantities import bytes_text, seconds_from
 
-from .words import Folder, Group, Names, Networks, Where, shape_of, show, site_of
+from .asking import Names, Networks, Words, asked_from
+from .words import Folder, Group, Where, show, site_of
 
 if TYPE_CHECKING:
     from bascule.model.items import Wish
-    from bascule.recovery.site import Shape, Site
+    from bascule.recovery.shapes.shape import Shape
+    from bascule.recovery.site import Site
     from bascule.replication.members import Member
 
 _WAITS_SECONDS = 120.0
@@ -97,7 +99,7 @@ def hand_over(
 
 def _members(site: Site, log: str) -> dict[str, Member]:
     """Return the machines of a group by their names on this host."""
-    from bascule.recovery.site import Shape
+    from bascule.recovery.shapes.shape import Shape
     from bascule.replication.members import Member
 
     with site.vault.peek(log) as point:
@@ -171,7 +173,9 @@ def fail_back(
       bascule replica fail-back /srv/points web --host /srv/vm --threads 8
       bascule replica fail-back /srv/points web --host /srv/vm --full
     """
-    screen, shape = Screen(is_json=is_json), shape_of(names, 0, 0, networks)
+    from bascule.recovery.shapes.shape import Shape
+
+    screen, shape = Screen(is_json=is_json), Shape((asked_from(Words(names, networks=networks)),))
     where = Where(store, host, folder, key_file, passphrase_file, threads)
     with site_of(context, where, screen) as site:
         _bring_home(site, group, shape, screen, full=full)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.quantities import moment_text
+from bascule.model.machines import MachineDefinition
+
+from .shaping import cards_text
 
 if TYPE_CHECKING:
     from bascule.recovery.site import Site
 
-_MACHINE = ("point", "kind", "phase", "machine", "power")
+_MACHINE = ("point", "kind", "phase", "machine", "power", "cpus", "memory", "cards")
 _TEST = ("tested", "cleaned up", "notes")
 
 Row = Mapping[str, str]
@@ -28,9 +31,15 @@ def taken_over(site: Site) -> list[Row]:
             for member in record.members:
                 name = member.definition.name
                 power = site.hypervisor.power(name).value if name in known else "not defined"
-                values = (f"{group}/{record.number}", record.kind.value, record.phase.value, name, power)
+                at = (f"{group}/{record.number}", record.kind.value, record.phase.value)
+                values = (*at, name, power, *_hardware(member.definition))
                 rows.append(dict(zip(_MACHINE, values, strict=True)))
     return rows
+
+
+def _hardware(definition: MachineDefinition) -> tuple[str, str, str]:
+    hardware = definition.hardware
+    return str(hardware.cpus), f"{hardware.memory_mib} MiB", cards_text(definition)
 
 
 def tests_that_count(site: Site) -> list[Row]:

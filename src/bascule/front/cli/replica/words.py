@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -13,11 +13,10 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.belonging import belonging_of
 from bascule.front.cli.words.options import host_of, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
-from bascule.model.errors import Refused
 
 if TYPE_CHECKING:
     from bascule.recovery.record import Record
-    from bascule.recovery.site import Shape, Site
+    from bascule.recovery.site import Site
 
 _USUAL = "/var/lib/bascule/replicas"
 
@@ -43,27 +42,6 @@ Folder = Annotated[
         "--folder",
         metavar="FOLDER",
         help=f"Room for what recovered machines write. Or set BASCULE_REPLICAS. [{_USUAL}]",
-        show_default=False,
-    ),
-]
-Names = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--name", metavar="MACHINE=NAME", help="Call a machine so here; may be repeated.", show_default=False
-    ),
-]
-Cpus = Annotated[
-    int, typer.Option("--cpus", metavar="N", min=0, help="Processors. [as at the point]", show_default=False)
-]
-Memory = Annotated[
-    int, typer.Option("--memory", metavar="MIB", min=0, help="Memory. [as at the point]", show_default=False)
-]
-Networks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--network",
-        metavar="THERE=HERE",
-        help="Plug cards that were in one network into another; nothing behind the sign leaves them loose.",
         show_default=False,
     ),
 ]
@@ -109,23 +87,6 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
             screen.note,
             belonging,
         )
-
-
-def shape_of(names: Sequence[str] | None, cpus: int, memory: int, networks: Sequence[str] | None) -> Shape:
-    """Return what recovered machines are to be."""
-    from bascule.recovery.site import Shape
-
-    return Shape(_pairs("--name", names), "", cpus, memory, _pairs("--network", networks))
-
-
-def _pairs(option: str, words: Sequence[str] | None) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word in words or ():
-        key, sign, value = word.partition("=")
-        if not key or not sign:
-            raise Refused(f"{option} {word} is not ONE=OTHER", cure=f"write {option} {key or 'ONE'}=OTHER")
-        found[key] = value
-    return found
 
 
 def show(screen: Screen, record: Record, sentence: str, **figures: int) -> None:

@@ -1,0 +1,154 @@
+"""The options that say what recovered machines are to be, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+
+import typer
+
+from bascule.front.cli.words.quantities import bytes_from
+from bascule.model.errors import Refused
+
+if TYPE_CHECKING:
+    from bascule.recovery.shapes.asked import Asked, Wanted
+
+_T = TypeVar("_T")
+_MIB = 1 << 20
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name", metavar="MACHINE=NAME", help="Call a machine so here; may be repeated.", show_default=False
+    ),
+]
+Cpus = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cpus",
+        metavar="[MACHINE=]N",
+        help="Processors, of one machine or of all; may be repeated. [as at the point]",
+        show_default=False,
+    ),
+]
+Memory = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--memory",
+        metavar="[MACHINE=]SIZE",
+        help="Memory, of one machine or of all: 512M, 4G; may be repeated. [as at the point]",
+        show_default=False,
+    ),
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        metavar="THERE=HERE",
+        help="Plug cards that were in one network into another; nothing behind the sign leaves them loose.",
+        show_default=False,
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NAME",
+        help="Plug all cards into this. [as kept by `shape --for-test`, or they hang loose]",
+        show_default=False,
+    ),
+]
+Cards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--card",
+        metavar="MACHINE/CARD=NETWORK",
+        help="Plug one card into a network, whatever --network says; may be repeated.",
+        show_default=False,
+    ),
+]
+Macs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mac",
+        metavar="MACHINE/CARD=MAC",
+        help="The address of a card: keep, new, or six pairs of digits. [keep; new in a test]",
+        show_default=False,
+    ),
+]
+
+
+class Words(NamedTuple):
+    """What was said of recovered machines."""
+
+    names: Sequence[str] | None = None
+    cpus: Sequence[str] | None = None
+    memory: Sequence[str] | None = None
+    networks: Sequence[str] | None = None
+    cards: Sequence[str] | None = None
+    macs: Sequence[str] | None = None
+
+
+def asked_from(words: Words, network: str | None = None) -> Asked:
+    """Return what recovered machines are asked to be; ``network`` is for all of their cards."""
+    from bascule.recovery.shapes.asked import Asked
+
+    asked = Asked(networks=dict(_pairs("--network", words.networks)), network=network)
+    for machine, wanted in _machines(words):
+        asked = Asked({machine: wanted}).over(asked)
+    return asked
+
+
+def _machines(words: Words) -> Iterator[tuple[str, Wanted]]:
+    from bascule.recovery.shapes.asked import Card, Wanted
+
+    for machine, name in _pairs("--name", words.names):
+        yield machine, Wanted(name=name)
+    for machine, count in _each("--cpus", words.cpus, _count):
+        yield machine, Wanted(cpus=count)
+    for machine, size in _each("--memory", words.memory, _mib):
+        yield machine, Wanted(memory_mib=size)
+    for machine, card, network in _of_cards("--card", words.cards):
+        yield machine, Wanted(cards={card: Card(network=network)})
+    for machine, card, mac in _of_cards("--mac", words.macs):
+        yield machine, Wanted(cards={card: Card(mac=mac)})
+
+
+def _each(option: str, words: Sequence[str] | None, read: Callable[[str], _T]) -> Iterator[tuple[str, _T]]:
+    for word in words or ():
+        machine, sign, value = word.rpartition("=")
+        if sign and not machine:
+            raise Refused(f"{option} {word} names no machine", cure=f"write {option} MACHINE={value}")
+        yield machine, read(value)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise Refused(f"{text!r} is no number of processors", cure="write --cpus 2, or --cpus MACHINE=2")
+    return int(text)
+
+
+def _mib(text: str) -> int:
+    size = bytes_from(text)
+    if size < _MIB:
+        raise Refused(f"{text} of memory is less than a MiB", cure="write it like 512M or 4G")
+    return size // _MIB
+
+
+def _pairs(option: str, words: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    for word in words or ():
+        key, sign, value = word.partition("=")
+        if not key or not sign:
+            raise Refused(f"{option} {word} is not ONE=OTHER", cure=f"write {option} {key or 'ONE'}=OTHER")
+        yield key, value
+
+
+def _of_cards(option: str, words: Sequence[str] | None) -> Iterator[tuple[str, str, str]]:
+    for whole, value in _pairs(option, words):
+        machine, sign, card = whole.rpartition("/")
+        if not sign or not machine or not card:
+            raise Refused(
+                f"{option} {whole}={value} does not say which card of which machine",
+                cure=f"write {option} MACHINE/CARD={value}; `bascule replica shape STORE GROUP` shows them",
+            )
+        yield machine, card, value

@@ -1,0 +1,91 @@
+"""What machines become of what is asked (R-FO-4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from bascule.data.store import MachineInfo
+from bascule.model.errors import Refused
+from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.notes import MachineNote, to_text
+from bascule.recovery.shapes.asked import EVERY, KEEP, NEW, Asked, Card, Wanted
+from bascule.recovery.shapes.shape import Shape, refuse_unknown
+
+MAC = "52:54:00:00:00:01"
+HARDWARE = Hardware(2, 256, nics=(Nic("net0", "lan"), Nic("net1", "wan", MAC)))
+DB = MachineInfo("db-id", "db", to_text(MachineNote(MachineDefinition("db", HARDWARE, ()))), ())
+
+
+def cards(shape: Shape) -> list[tuple[str, str]]:
+    """Return of each card the network and the address that it gets on any host."""
+    made = shape.of(DB)
+    return [(nic.network, nic.mac or mac_of(made.name, nic.id)) for nic in made.hardware.nics]
+
+
+def one(**wanted: Card) -> Asked:
+    return Asked({"db-id": Wanted(cards=wanted)})
+
+
+def test_what_nobody_asked_for_is_as_it_was() -> None:
+    assert Shape().of(DB) == MachineDefinition("db", HARDWARE, ())
+
+
+def test_what_is_asked_of_one_machine_comes_before_what_is_asked_of_all() -> None:
+    asked = Asked({"db-id": Wanted(cpus=8), EVERY: Wanted(cpus=1, memory_mib=64)})
+    hardware = Shape((asked,)).of(DB).hardware
+    assert (hardware.cpus, hardware.memory_mib) == (8, 64)
+
+
+def test_the_command_comes_before_what_was_kept() -> None:
+    kept = Asked({"db-id": Wanted("kept", 8, 64, {"net0": Card("kept"), "net1": Card("kept")})})
+    command = Asked({"db-id": Wanted(cpus=1, cards={"net1": Card("said")})}, {"lan": "mapped"})
+    made = Shape((command, kept)).of(DB)
+    assert (made.name, made.hardware.cpus, made.hardware.memory_mib) == ("kept", 1, 64)
+    assert [nic.network for nic in made.hardware.nics] == ["mapped", "said"]
+
+
+def test_a_card_comes_before_all_cards_and_these_before_networks() -> None:
+    asked = Asked({"db-id": Wanted(cards={"net0": Card("")})}, {"lan": "x", "wan": "y"})
+    assert [network for network, _ in cards(Shape((asked,)))] == ["", "y"]
+    all_of_them = Asked(asked.machines, asked.networks, "one")
+    assert [network for network, _ in cards(Shape((all_of_them,)))] == ["", "one"]
+
+
+def test_a_recovered_card_keeps_its_address_under_any_name() -> None:
+    """A DHCP server knows it by that, and so does the guest."""
+    renamed = Shape((Asked({"db-id": Wanted("other")}),))
+    assert cards(renamed) == [("lan", mac_of("db", "net0")), ("wan", MAC)]
+
+
+def test_a_copy_for_a_test_hangs_loose_and_has_other_addresses() -> None:
+    before = {mac for _, mac in cards(Shape())}
+    copied = cards(Shape(suffix="-test"))
+    assert [network for network, _ in copied] == ["", ""]
+    assert not before & {mac for _, mac in copied}
+    asked = one(net0=Card("lan", KEEP), net1=Card(mac="52:54:00:00:00:02"))
+    assert cards(Shape((asked,), suffix="-test")) == [
+        ("lan", mac_of("db", "net0")),
+        ("", "52:54:00:00:00:02"),
+    ]
+
+
+def test_a_new_address_is_new_each_time_and_the_same_for_who_asks_again() -> None:
+    shape = Shape((one(net0=Card(mac=NEW), net1=Card(mac=NEW)),))
+    first = cards(shape)
+    assert first == cards(shape)
+    assert {mac for _, mac in first}.isdisjoint({mac_of("db", "net0"), MAC})
+    again = MachineInfo("db-id", "db", to_text(MachineNote(shape.of(DB))), ())
+    assert [nic.mac for nic in shape.of(again).hardware.nics] != [mac for _, mac in first]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked({"dbb": Wanted(cpus=1)}), "no machine dbb"),
+        (one(net7=Card("lan")), "no network card net7"),
+    ],
+)
+def test_what_the_point_does_not_have_is_refused_with_what_it_has(asked: Asked, said: str) -> None:
+    with pytest.raises(Refused, match=said) as refused:
+        refuse_unknown(asked, (DB,))
+    assert refused.value.cure in ("it has db-id", "it has net0, net1")
