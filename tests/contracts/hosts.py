@@ -42,7 +42,7 @@ class HostsContract:
 
     def test_a_key_lets_several_hosts_in_and_each_once(self, joined: Hosts) -> None:
         joined.register(claim("h2"), certificate("h2", "2"), NOW)
-        assert [host.id for host in joined.all()] == ["h1", "h2"]
+        assert [(host.id, host.key) for host in joined.all()] == [("h1", "k1"), ("h2", "k1")]
         assert refusal(joined.register, claim(), certificate(serial="3"), NOW) == "key-used"
         assert joined.all()[0].certificate_expires_at == NOW + 1000
 

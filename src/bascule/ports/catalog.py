@@ -27,8 +27,11 @@ class VaultBook(Protocol):
     def add(self, vault: Vault) -> None:
         """Write a new vault in. Exists if the name is taken."""
 
-    def list(self) -> tuple[Vault, ...]:
-        """Return all, by name."""
+    def get(self, name: str) -> Vault:
+        """Return a vault, or raise Missing."""
+
+    def list(self, of: str | None = None) -> tuple[Vault, ...]:
+        """Return all by name, or those in which somebody has a role."""
 
     def remove(self, name: str) -> None:
         """Remove a vault with all that is in it; Missing without it. What was done in it stays recorded."""

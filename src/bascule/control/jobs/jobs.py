@@ -61,27 +61,31 @@ class Jobs:
 
     def cancel(self, vault: str, id: JobId) -> Job:
         """Ask a job to take back what it did and end; it does so before its next step."""
-        with self._catalog.writing() as books:
-            job = self._allowed(books, vault, id, Act.CANCEL)
-            after = replace(job.after(Act.CANCEL), is_cancelling=True)
-            return self._again(books, after) if after.state is not job.state else books.jobs.save(after)
+        return self._act(vault, id, Act.CANCEL)
 
     def resume(self, vault: str, id: JobId, answer: str) -> Job:
         """Answer what a job asks, and let it go on."""
-        with self._catalog.writing() as books:
-            job = self._allowed(books, vault, id, Act.RESUME)
-            return self._again(books, replace(job.after(Act.RESUME), question="", answer=answer or "yes"))
+        return self._act(vault, id, Act.RESUME, answer)
 
     def restart(self, vault: str, id: JobId) -> Job:
         """Let a failed job go on from the step that failed."""
-        with self._catalog.writing() as books:
-            job = self._allowed(books, vault, id, Act.RESTART)
-            item = books.items.get(vault, job.item)
-            if item.generation != job.generation:
-                raise Refused(
-                    f"{item.name} was given other commands since job {id}", cure="give the command again"
-                )
-            return self._again(books, replace(job.after(Act.RESTART), ended=None, failure=None))
+        return self._act(vault, id, Act.RESTART)
+
+    def act_in(self, books: Books, vault: str, id: JobId, act: Act, answer: str = "") -> Job:
+        """Cancel, resume or restart a job in a transaction that somebody else has begun."""
+        job = self._allowed(books, vault, id, act)
+        after = job.after(act)
+        if act is Act.CANCEL:
+            after = replace(after, is_cancelling=True)
+            return self._again(books, after) if after.state is not job.state else books.jobs.save(after)
+        if act is Act.RESUME:
+            return self._again(books, replace(after, question="", answer=answer or "yes"))
+        item = books.items.get(vault, job.item)
+        if item.generation != job.generation:
+            raise Refused(
+                f"{item.name} was given other commands since job {id}", cure="give the command again"
+            )
+        return self._again(books, replace(after, ended=None, failure=None))
 
     def purge(self, keep_seconds: float) -> int:
         """Forget the jobs that ended longer ago, and return how many there were."""
@@ -90,6 +94,10 @@ class Jobs:
         # A kill here leaves entries of the queue that nobody asks for: they have ended too.
         self._queue.forget(gone)
         return len(gone)
+
+    def _act(self, vault: str, id: JobId, act: Act, answer: str = "") -> Job:
+        with self._catalog.writing() as books:
+            return self.act_in(books, vault, id, act, answer)
 
     def _allowed(self, books: Books, vault: str, id: JobId, act: Act) -> Job:
         job = books.jobs.get(vault, id)

@@ -14,7 +14,7 @@ from bascule.model.vault.vault import Vault
 
 from .documents import item_of, job_of, text_of
 from .records import SqlDeeds, SqlEvents
-from .shelves import Shelves, check_vault
+from .shelves import Shelves, check_vault, vaults_of
 from .tables import EVENTS, ITEMS, JOBS, SHELVES, VAULTS
 
 
@@ -31,10 +31,17 @@ class SqlVaults:
         except IntegrityError as error:
             raise Exists(f"there is a vault called {vault.name}", cure="choose another name") from error
 
-    def list(self) -> tuple[Vault, ...]:
-        """Return all, by name."""
-        rows = self._connection.execute(sa.select(VAULTS.c.name).order_by(VAULTS.c.name))
-        return tuple(Vault(name) for name in rows.scalars())
+    def get(self, name: str) -> Vault:
+        """Return a vault, or raise Missing."""
+        check_vault(self._connection, name)
+        return Vault(name)
+
+    def list(self, of: str | None = None) -> tuple[Vault, ...]:
+        """Return all by name, or those in which somebody has a role."""
+        rows = sa.select(VAULTS.c.name).order_by(VAULTS.c.name)
+        if of is not None:
+            rows = rows.where(VAULTS.c.name.in_(vaults_of(of)))
+        return tuple(Vault(name) for name in self._connection.execute(rows).scalars())
 
     def remove(self, name: str) -> None:
         """Remove a vault with all that is in it."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 Noun = TypeVar("Noun", bound="_Noun")
+_ROLE = "role"
 Parts = Mapping[str, Callable[[Any], Any]]
 
 
@@ -112,11 +113,16 @@ def check_vault(connection: sa.Connection, vault: str) -> None:
         raise Missing(f"there is no vault called {vault}")
 
 
+def vaults_of(person: str) -> sa.Select[tuple[str]]:
+    """Return the question in which vaults somebody has a role."""
+    return sa.select(SHELVES.c.vault).where(SHELVES.c.kind == _ROLE, SHELVES.c.id == person)
+
+
 class Shelves:
     """Every kind's shelf."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        self.assignments = SqlShelf(connection, Assignment, "role", {"role": Role})
+        self.assignments = SqlShelf(connection, Assignment, _ROLE, {"role": Role})
         self.fabrics = SqlShelf(connection, Fabric, "fabric", {"kind": FabricKind})
         self.enrolments = SqlShelf(connection, Enrolment, "registration key", {})
         self.servers = SqlShelf(connection, Server, "server", {})

@@ -161,12 +161,13 @@ class SqliteHosts:
             for host, group, fields in rows.execute("SELECT * FROM facts ORDER BY grp"):
                 groups[host][group] = json.loads(fields)
             found = rows.execute(
-                "SELECT id, name, registered_at, expires_at, is_revoked, seen_at, coalesce(report, 0)"
+                "SELECT id, name, registered_at, expires_at, is_revoked, seen_at, coalesce(report, 0),"
+                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1)"
                 " FROM hosts LEFT JOIN sight ON sight.host = hosts.id ORDER BY id"
             ).fetchall()
         return tuple(
-            HostState(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}))
-            for host, name, at, until, is_revoked, seen, number in found
+            HostState(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}), key)
+            for host, name, at, until, is_revoked, seen, number, key in found
         )
 
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:

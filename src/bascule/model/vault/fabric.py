@@ -53,6 +53,7 @@ class Server:
     fabric: str
     name: str
     registered_at: float
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

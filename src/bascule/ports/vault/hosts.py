@@ -39,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """A host as the vault knows it.
+    """A host as the vault knows it. ``key`` is the registration key by which it joined last.
 
     ``groups`` holds the facts of each group, by field, as they were reported: nobody has checked them.
     """
@@ -52,6 +52,7 @@ class HostState:
     seen_at: float | None = None
     report: int = 0
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

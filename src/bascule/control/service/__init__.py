@@ -1,0 +1,1 @@
+"""What may be asked of a server of vaults, by an API, a portal or a command line."""

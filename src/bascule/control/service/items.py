@@ -1,0 +1,96 @@
+"""Protected items and the commands that they are given; each is a job (R-P-2, R-FO)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bascule.control.jobs.jobs import Jobs
+from bascule.model.errors import Refused
+from bascule.model.vault.access import Caller, Right, right_for
+from bascule.model.vault.fabric import check_name
+from bascule.model.vault.item import Command, ProtectedItem, Protection
+from bascule.model.vault.job import Job, Value
+from bascule.model.vault.route import Route
+from bascule.ports.catalog import Books
+from bascule.ports.chance import Ids
+
+from .gate import Call, Gate
+
+
+class ItemDesk:
+    """The items of vaults."""
+
+    def __init__(self, gate: Gate, jobs: Jobs, ids: Ids) -> None:
+        self._gate = gate
+        self._jobs = jobs
+        self._ids = ids
+
+    def list(self, caller: Caller, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
+        """Return a vault's items by name: all, or so many behind a name."""
+        with self._gate.reading(Call(caller, "list-items", vault, Right.READ)) as books:
+            return books.items.list(vault, limit, after)
+
+    def get(self, caller: Caller, vault: str, id: str) -> ProtectedItem:
+        """Return an item, or raise Missing."""
+        with self._gate.reading(Call(caller, "show-item", vault, Right.READ, id)) as books:
+            return books.items.get(vault, id)
+
+    def enable(self, caller: Caller, vault: str, name: str, route: Route) -> Job:
+        """Begin to protect a machine under a name, and return the job.
+
+        The hosts have to be this vault's: nobody commands another vault's host.
+        """
+        with self._gate.writing(Call(caller, "enable", vault, Right.CHANGE, name)) as books:
+            _check_route(books, vault, route)
+            item = self._made(books, vault, name, route)
+            return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, {}, caller.name)
+
+    def command(
+        self,
+        caller: Caller,
+        vault: str,
+        id: str,
+        command: Command,
+        input: Mapping[str, Value] | None = None,
+    ) -> Job:
+        """Give an item a command and return its job; Refused as the item stands."""
+        call = Call(caller, command.name.lower().replace("_", "-"), vault, right_for(command), id)
+        with self._gate.writing(call) as books:
+            return self._jobs.submit_in(books, vault, id, command, input or {}, caller.name)
+
+    def remove(self, caller: Caller, vault: str, id: str) -> None:
+        """Forget an item that is not protected any more, with its jobs."""
+        with self._gate.writing(Call(caller, "remove-item", vault, Right.CHANGE, id)) as books:
+            item = books.items.get(vault, id)
+            if item.protection is not Protection.UNPROTECTED:
+                raise Refused(f"{item.name} is {item.protection}", cure="disable its protection first")
+            if any(job.item == id for job in books.jobs.open(vault)):
+                raise Refused(f"{item.name} has a job that has not ended", cure="wait for it, or cancel it")
+            books.items.remove(vault, id)
+
+    def _made(self, books: Books, vault: str, name: str, route: Route) -> ProtectedItem:
+        """Return the item: a new one, or one of that name that is not protected any more."""
+        check_name(name, "an item")
+        known = next((item for item in books.items.list(vault) if item.name == name), None)
+        if known is not None and known.protection is Protection.UNPROTECTED:
+            return books.items.save(replace(known, route=route))
+        # Hosts and stores serve several vaults, and know an item by its id alone.
+        id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:40]}-{self._ids.random(6).hex()}"
+        item = ProtectedItem(id, vault, name, route=route)
+        books.items.add(item)
+        return item
+
+
+def _check_route(books: Books, vault: str, route: Route) -> None:
+    for words, what in (
+        (route.machine, "machine"),
+        (route.store, "store"),
+        (route.key_file, "key file"),
+    ):
+        if not words:
+            raise Refused(f"no {what} is named", cure="name one", code="incomplete")
+    books.servers.get(vault, route.source)
+    books.servers.get(vault, route.recovery)
+    books.policies.get(vault, route.policy)

@@ -1,0 +1,55 @@
+"""Policies of a vault (R-P-5)."""
+
+from __future__ import annotations
+
+from bascule.model.errors import Refused
+from bascule.model.policies import Policy
+from bascule.model.vault.access import Caller, Right
+from bascule.model.vault.fabric import ReplicationPolicy
+
+from .gate import Call, Gate
+
+
+class PolicyDesk:
+    """The policies of vaults."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def list(self, caller: Caller, vault: str) -> tuple[ReplicationPolicy, ...]:
+        """Return a vault's policies, by name."""
+        with self._gate.reading(Call(caller, "list-policies", vault, Right.READ)) as books:
+            return books.policies.list(vault)
+
+    def get(self, caller: Caller, vault: str, name: str) -> ReplicationPolicy:
+        """Return a policy, or raise Missing."""
+        with self._gate.reading(Call(caller, "show-policy", vault, Right.READ, name)) as books:
+            return books.policies.get(vault, name)
+
+    def put(self, caller: Caller, vault: str, name: str, policy: Policy) -> ReplicationPolicy:
+        """Write a policy in, in place of one of its name.
+
+        Commands to run on hosts and sockets to speak to are for the hosts' own operators to name.
+        """
+        with self._gate.writing(Call(caller, "put-policy", vault, Right.CHANGE, name)) as books:
+            if policy.before or policy.after or "/" in policy.agent:
+                raise Refused(
+                    "a vault's policy names no commands and no sockets of a host",
+                    cure="name them on the host itself: `bascule protect`",
+                    code="not-of-a-vault",
+                )
+            made = ReplicationPolicy(vault, name, policy)
+            books.policies.put(made)
+            return made
+
+    def remove(self, caller: Caller, vault: str, name: str) -> None:
+        """Remove a policy that no item has."""
+        with self._gate.writing(Call(caller, "remove-policy", vault, Right.CHANGE, name)) as books:
+            users = [item.name for item in books.items.list(vault) if item.route.policy == name]
+            if users:
+                raise Refused(
+                    f"policy {name} is that of {', '.join(users)[:300]}",
+                    cure="give them another policy first",
+                    code="in-use",
+                )
+            books.policies.remove(vault, name)

@@ -1,0 +1,44 @@
+"""All desks of a server behind one gate: what API, portal and command line share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bascule.control.jobs.jobs import Jobs
+from bascule.ports.catalog import Catalog
+from bascule.ports.chance import Clock, Ids
+
+from .fabrics import Entrance, FabricDesk
+from .gate import Gate
+from .items import ItemDesk
+from .jobs import JobDesk
+from .policies import PolicyDesk
+from .signs import SignDesk
+from .vaults import VaultDesk
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The desks. Each call begins with its caller, and is checked and recorded by the gate."""
+
+    gate: Gate
+    vaults: VaultDesk
+    fabrics: FabricDesk
+    policies: PolicyDesk
+    items: ItemDesk
+    jobs: JobDesk
+    signs: SignDesk
+
+
+def service(catalog: Catalog, jobs: Jobs, entrance: Entrance, clock: Clock, ids: Ids) -> Service:
+    """Return the service of a server."""
+    gate = Gate(catalog, clock)
+    return Service(
+        gate,
+        VaultDesk(gate),
+        FabricDesk(gate, entrance, clock, ids),
+        PolicyDesk(gate),
+        ItemDesk(gate, jobs, ids),
+        JobDesk(gate, jobs),
+        SignDesk(gate),
+    )
