@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bascule.front.cli import serving
 from bascule.front.cli.printing.errors import complain
 from bascule.front.cli.tools import Tools
 from bascule.model.errors import BasculeError, Cancelled
@@ -63,13 +62,21 @@ def run(arguments: Sequence[str], tools: Tools) -> int:
 
 
 def _obey(arguments: Sequence[str], tools: Tools) -> None:
-    order = serving.understand(arguments[1:]) if arguments[:1] == ["serve-point"] else None
-    if order is not None:
-        serving.serve(tools, order)
+    if arguments[:1] == ["serve-point"] and _serve(arguments[1:], tools):
         return
     from bascule.front.cli.app import build
 
-    build()(list(arguments), prog_name="bascule", obj=tools)
+    build(*arguments[:1])(list(arguments), prog_name="bascule", obj=tools)
+
+
+def _serve(arguments: Sequence[str], tools: Tools) -> bool:
+    """Serve a point without loading what only other commands need; False if its words are not so plain."""
+    from bascule.front.cli import serving
+
+    order = serving.understand(arguments)
+    if order is not None:
+        serving.serve(tools, order)
+    return order is not None
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from bascule.model.errors import Missing, Refused
 from .printing.documents import changed_of, keys_document, point_document, size_of
 from .printing.screen import Screen
 from .printing.tables import pairs, table
+from .upkeep import sweep, verify
 from .words.naming import PointName
 from .words.options import Json, KeyFilePath, PassphrasePath, Point, Store, tools_of
 from .words.quantities import bytes_text, moment_from, moment_iso, moment_text, seconds_from
@@ -245,3 +246,7 @@ def _point_detail(point: PointInfo) -> Iterator[str]:
         for disk in m.disks
     ]
     yield from table(("MACHINE", "NAME", "DISK", "SIZE>", "CHANGED>"), rows)
+
+
+app.command()(verify)
+app.command()(sweep)

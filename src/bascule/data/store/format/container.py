@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, cast
 
@@ -88,8 +88,7 @@ class FrameRef(NamedTuple):
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedFrame:
+class IndexedFrame(NamedTuple):
     """One line of a container's index."""
 
     owner: bytes
@@ -157,10 +156,9 @@ class Builder:
         self, owner: bytes, offset: int, plain: bytes | memoryview, packed: bytes | memoryview, flags: int
     ) -> FrameRef:
         size = len(plain)
-        line = IndexedFrame(owner, offset, size, 0, 0, flags, self._digest(plain))
         if len(packed) >= size - (size >> 6):
-            packed, line = plain, replace(line, flags=flags | RAW)
-        return self._seal(packed, line)
+            packed, flags = plain, flags | RAW
+        return self._seal(packed, IndexedFrame(owner, offset, size, 0, 0, flags, self._digest(plain)))
 
     def reseal(self, line: IndexedFrame, packed: bytes) -> FrameRef:
         """Seal a frame of another container, opened but still compressed, under this one's key."""
@@ -224,7 +222,7 @@ class Builder:
 
 def pack_frame(line: IndexedFrame) -> bytes:
     """Return one line of an index as bytes."""
-    return _FRAME.pack(line.owner, line.offset, line.plain, line.at, line.sealed, line.flags, line.digest)
+    return _FRAME.pack(*line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +267,7 @@ def open_container(
     lines = _open_tail(sealer, (salt, kind, INDEX_NONCE), head + payload, tail[payload:], name)
     if len(lines) != count * _FRAME.size:
         raise Damaged(f"the index of {name} does not list {count} frames")
-    return Opened(kind, salt, body, tuple(IndexedFrame(*fields) for fields in _FRAME.iter_unpack(lines)))
+    return Opened(kind, salt, body, tuple(map(IndexedFrame._make, _FRAME.iter_unpack(lines))))
 
 
 def _open_footer(footer: memoryview, size: int, name: str) -> tuple[int, int, int, int]:

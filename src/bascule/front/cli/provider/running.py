@@ -17,6 +17,7 @@ from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
 
+from . import joining
 from .naming import FolderPath, provider_of
 
 if TYPE_CHECKING:
@@ -137,3 +138,7 @@ def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "
             commands=tools.commands,
             throttle_of=partial(throttle_of, tools.clock),
         )
+
+
+app.command()(joining.register)
+app.command()(joining.status)

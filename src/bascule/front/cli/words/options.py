@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from bascule.front.cli.tools import Tools
 from bascule.model.errors import Refused
-from bascule.ports.hypervisors import Hypervisor
+
+if TYPE_CHECKING:
+    from bascule.ports.hypervisors import Hypervisor
 
 Store = Annotated[
     str,
