@@ -7,22 +7,22 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.qemu.host.host import QemuHost
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Missing
+from bascule.ports.hypervisors import Hypervisor
 
 from . import children, ledger, machines
 from .ledger import Bounds, Verdict
 from .sites import Sites
-from .sites.topology import Host
 from .stamps import NotExact
 from .waiting import wait_until
 
@@ -54,17 +54,37 @@ class Figures:
             print(f"   {what.ljust(width)}   {figure}")
 
 
-class Stand:
-    """One site's host, and the command line there."""
+class Computer(Protocol):
+    """Where processes of a host run."""
 
-    def __init__(self, name: str, folder: Path, host: Host) -> None:
+    def entering(self) -> list[str]:
+        """Return the words that make the process that runs them one of this host."""
+
+    def start(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdout: int | IO[str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a process."""
+
+
+class Stand:
+    """One site's host, and the command line there; ``machines`` that ``words`` name, if not QEMU's."""
+
+    def __init__(
+        self, name: str, folder: Path, host: Computer, words: str = "", machines: Hypervisor | None = None
+    ) -> None:
         self.name = name
         self.folder = folder
+        self.words = words or name
         self._host = host
-        self._machines = QemuHost(folder / name, SystemClock(), SystemIds(), "tcg")
+        self._machines = machines or QemuHost(folder / name, SystemClock(), SystemIds(), "tcg")
         self._settings = os.environ | {
             "BASCULE_KEY_FILE": "main.key",
-            "BASCULE_HOST": name,
+            "BASCULE_HOST": self.words,
             "BASCULE_PROVIDER": f"{name}-provider",
             "BASCULE_REPLICAS": f"{name}-replicas",
             "BASCULE_ACCELERATOR": "tcg",

@@ -202,6 +202,7 @@ class HypervisorContract:
         for _ in range(2):
             host.rest("web", site.patience)
             assert host.power("web") is Power.PAUSED
+        assert READY in host.console("web"), "how its guest ended can be read"
         machine = host.adopt("web")
         assert machine.settle(first.tracking) == first.tracking
         last = machine.freeze(first.tracking)

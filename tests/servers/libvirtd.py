@@ -12,10 +12,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from lab.waiting import wait_until
 
@@ -125,15 +125,39 @@ class Libvirtd:
         (child,) = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(child)
 
+    def entering(self, folder: str = ".") -> list[str]:
+        """Return the words that make the process that runs them one where the daemon is."""
+        return ["nsenter", "-t", str(self._inside), "-m", "-p", "-n", f"--wd={folder}", "--"]
+
+    def start(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdout: int | IO[str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a process there; it ends with the power, or with the daemon's room."""
+        words = [*self.entering(), *map(str, command)]
+        null = subprocess.DEVNULL
+        return subprocess.Popen(words, env=env, cwd=cwd, stdin=null, stdout=stdout, stderr=stdout, text=True)
+
     def run(self, *words: str) -> str:
         """Run a command where the daemon is, among its files and processes."""
-        enter = ["nsenter", "-t", str(self._inside), "-m", "-p", "-n", "-w", "--"]
+        enter = self.entering("/")
         return subprocess.run([*enter, *words], check=True, capture_output=True, text=True).stdout
 
     def kill(self) -> None:
         """Kill the daemon, and not its machines; it starts again."""
         before = (self.room / "pid").read_text()
         self.run("kill", "-KILL", before.strip())
+        wait_until(lambda: (self.room / "pid").read_text() not in ("", before))
+        self.wait()
+
+    def cut_power(self) -> None:
+        """End everything in there at once; a daemon as after a boot comes up, and starts what it is to."""
+        before = (self.room / "pid").read_text()
+        self.run("sh", "-c", "rm -rf /run/libvirt; kill -KILL -1")
         wait_until(lambda: (self.room / "pid").read_text() not in ("", before))
         self.wait()
 

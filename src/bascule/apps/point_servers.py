@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+from bascule.data.instant.local.folder import make_durably
 from bascule.data.store import Vault
 from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
 from bascule.ports.serving import Served
@@ -44,8 +45,9 @@ class PointServers:
         if self.is_up(served.folder):
             return
         place = _socket_in(served.folder)
-        served.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_durably(served.folder)
         log = served.folder / "log"
+        log.touch(mode=0o600)
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bascule.apps.point_server", *self._words_for(served, place)],

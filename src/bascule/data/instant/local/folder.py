@@ -240,12 +240,15 @@ def _punch(fd: int, offset: int, length: int) -> int:
 
 
 def make_durably(path: Path) -> None:
-    """Make a folder and its parents so that their names survive a power cut."""
+    """Make a folder and its parents so that their names survive a power cut.
+
+    Others may pass, for a hypervisor's user reaches a socket in there, but not look; files are their owner's.
+    """
     if path.is_dir():
         return
     make_durably(path.parent)
     with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
+        path.mkdir(mode=0o711)
     parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(parent)

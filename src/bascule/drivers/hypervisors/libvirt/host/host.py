@@ -11,6 +11,7 @@ its own, so that a daemon that was restarted is noticed by nobody. What lies in 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from ..connection import Connection, Domain, connect, told
 from ..machine import LibvirtMachine
 from ..states import is_short_of_room
 from .described import USER_NETWORK, Means, domain
+from .doors import barrier, doors_of, open_doors, user_of
 from .picture import console_at, screen_of
 from .understood import console_in, definition_of, files_of, is_ours, with_disks_elsewhere
 
@@ -145,7 +147,9 @@ class LibvirtHost:
 
     def start(self, name: str) -> None:
         """See Hypervisor."""
-        with self._domain(name, "does not start") as known:
+        with self._host(f"{name} does not start") as connection:
+            known = _found(connection, name)
+            keeps_out = self._open_doors(connection, known)
             if is_short_of_room(known) or self._is_at_rest(
                 known
             ):  # or of a disk that did not answer: it stands still before a write
@@ -157,9 +161,22 @@ class LibvirtHost:
             try:
                 with told(f"{name} does not start", Refused):
                     known.create()
-            except Refused:
-                if not known.isActive():  # somebody else was faster
-                    raise
+            except Refused as refused:
+                if not known.isActive():  # else somebody was faster
+                    raise Refused(refused.message, cure=keeps_out or refused.cure) from refused
+
+    def _open_doors(self, connection: Connection, known: Domain) -> str:
+        """Let the QEMU of a machine of ours reach disks served on this host; return the cure if it cannot."""
+        description = known.XMLDesc(_INACTIVE)
+        doors = doors_of(description)
+        if os.geteuid() or not doors or not is_ours(description):
+            return ""
+        user = user_of(description, connection.getCapabilities())
+        if user is None:
+            return ""
+        open_doors(doors, user)
+        kept = barrier(doors, user)
+        return f"let QEMU, which is user {user.uid}, pass {kept}, or choose another --folder" if kept else ""
 
     def shut_down(self, name: str, seconds: float) -> None:
         """See Hypervisor."""
@@ -186,10 +203,15 @@ class LibvirtHost:
             if known.isActive() and self._is_at_rest(known):
                 return
         self.shut_down(name, seconds)
-        with self._domain(name, "cannot be brought to rest") as known:
+        with self._host(f"{name} cannot be brought to rest") as connection, told_of(self._folder):
+            known = _found(connection, name)
+            self._open_doors(connection, known)
+            console = Path(console_in(known.XMLDesc()) or os.devnull)
+            said = console.read_bytes() if console.is_file() else b""
             known.createWithFlags(_PAUSED)
-            with told_of(self._folder):
-                self._at_rest(name).write_text(str(known.ID()))
+            if said:  # the start emptied it, and how the guest ended is what people look for
+                console.write_bytes(said)
+            self._at_rest(name).write_text(str(known.ID()))
 
     def _is_at_rest(self, known: Domain) -> bool:
         """Tell whether a domain was started without its processors; each start has a number of its own."""

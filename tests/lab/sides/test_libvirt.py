@@ -1,0 +1,98 @@
+"""A machine of a libvirt host goes over to another one and comes home, by the commands that people type.
+
+As distributions have it: both daemons are root, and their machines are not (R-FO-6).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bascule.apps.chance import SystemClock, SystemIds
+from bascule.data.store import KeyFile, Vault
+from bascule.drivers.hypervisors.libvirt.host.host import LibvirtHost
+from bascule.drivers.objects.local import LocalStore
+from bascule.model.machines import written
+from lab import machines
+from lab.machines import Keeping
+from lab.stage import MACHINE, PATIENCE_SECONDS, Stand
+from lab.waiting import wait_until
+from tests.servers.libvirtd import Libvirtd, running
+
+pytest.importorskip("libvirt", reason="make check does without it; make test builds it")
+
+pytestmark = pytest.mark.lab
+
+
+class Side(Stand):
+    """A host with a daemon and a mount namespace of its own, and the command line there."""
+
+    def __init__(self, name: str, folder: Path, daemon: Libvirtd) -> None:
+        home = folder / name
+        home.mkdir(mode=0o755)
+        words = f"libvirt+unix:///system?socket={daemon.room}/libvirt-sock&folder={home}"
+        super().__init__(
+            name, folder, daemon, words, LibvirtHost(daemon.uri, home, SystemClock(), SystemIds(), "tcg")
+        )
+        self.daemon = daemon
+
+    def protect(self, group: str, *more: str) -> None:
+        """Replicate the machine into a group, until it has a point."""
+        self.run("protect", f"{self.words}#{MACHINE}", "store", "--group", group, "--every", "1s", *more)
+        self.begin("provider", "run", f"{self.name}-provider")
+        wait_until(lambda: self.points(group) > 0, PATIENCE_SECONDS, f"a point of {group}")
+
+    def points(self, group: str) -> int:
+        vault = Vault.open(
+            LocalStore(self.folder / "store"),
+            KeyFile.read(self.folder / "main.key"),
+            ids=SystemIds(),
+            clock=SystemClock(),
+        )
+        return len(vault.points(group)) if group in vault.groups() else 0
+
+
+@pytest.fixture
+def sides() -> Iterator[tuple[Side, Side]]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsc-")))
+        folder.chmod(0o755)
+        one, two = (Side(name, folder, stack.enter_context(running("nobody"))) for name in ("one", "two"))
+        yield one, two
+
+
+def test_a_machine_goes_over_to_another_host_and_comes_home(sides: tuple[Side, Side]) -> None:
+    one, two = sides
+    definition = machines.make(Keeping(MACHINE, disks=1), one.folder / "images")
+    (one.folder / "shop.json").write_text(written(definition))
+    one.run("machine", "define", MACHINE, "--file", "shop.json")
+    one.run("machine", "start", MACHINE)
+    one.run("key", "create", "main.key")
+    one.run("store", "init", "store")
+    one.wait_for_console("ledger: acknowledged")
+    one.protect(MACHINE)
+
+    two.run("replica", "test", "store", MACHINE)
+    two.wait_until_up(f"{MACHINE}-test")
+    two.run("replica", "clean-up", "store", MACHINE, "--notes", "boots, ledger sound")
+    assert one.points(MACHINE) > 1, "replication went on beside the test"
+
+    one.daemon.cut_power()
+    two.run("replica", "fail-over", "store", MACHINE)
+    taken = two.wait_until_up(MACHINE)
+    assert taken > 0
+    two.run("replica", "commit", "store", MACHINE)
+    two.protect(f"{MACHINE}~2", "--take-over")
+
+    one.run("replica", "fail-back", "store", MACHINE)
+    two.run("replica", "hand-over", "store", MACHINE)
+    last = two.closed_at()
+    one.run("replica", "fail-back", "store", MACHINE)
+    assert one.wait_until_up(MACHINE) == last > taken, "nothing is lost on the way home"
+    one.run("replica", "commit", "store", MACHINE)
+    two.run("replica", "release", "store", MACHINE)
+    assert two._machines.machines() == ()
