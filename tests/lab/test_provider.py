@@ -6,17 +6,15 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import stamps
-from lab.guests import Guest, initramfs
 from lab.waiting import wait_until
 
-from .test_replicator import BLOCKS, COMMAND, NAMES, Site, drives
+from .test_replicator import BLOCKS, COMMAND, NAMES, Site
 
 pytestmark = pytest.mark.lab
 
@@ -92,65 +90,3 @@ def test_a_guest_is_replicated_through_the_death_of_everything(site: Hosted) -> 
     finally:
         monitor.close()
     assert [node["dirty-bitmaps"] for node in nodes if node.get("dirty-bitmaps")] == []
-
-
-class Seeding(Hosted):
-    """A machine that writes nothing, with a full disk, of which the provider is killed while it copies."""
-
-    SIZE = 1 << 30
-
-    def boot(self) -> Guest:
-        image = self.room / "disk0.qcow2"
-        if not image.exists():
-            self.fill(image)
-        (self.room / "qmp").unlink(missing_ok=True)
-        initrd = initramfs(self.room / "idle", "while true; do sleep 1000; done")
-        options = ["-qmp", f"unix:{self.room / 'qmp'},server=on,wait=off"]
-        guest = Guest(initrd, drives(self.room, 1), options=options)
-        guest.start()
-        guest.hear("guest: up")
-        return guest
-
-    def fill(self, image: Path) -> None:
-        """Make an image of bytes that cannot be compressed, so that what is stored is what was sent."""
-        raw = image.with_suffix(".raw")
-        with raw.open("wb") as stream:
-            for _ in range(self.SIZE >> 20):
-                stream.write(os.urandom(1 << 20))
-        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
-        raw.unlink()
-
-    def stored(self) -> int:
-        found = 0
-        for folder, _, names in os.walk(self.room / "store"):  # it skips folders that go meanwhile
-            for name in names:
-                with suppress(FileNotFoundError):
-                    found += Path(folder, name).stat().st_size
-        return found
-
-
-def test_a_first_copy_that_is_killed_sends_next_to_nothing_twice(tmp_path: Path) -> None:
-    """R-P-3, R-R-10: of each kill at most 2 % of the disk is sent again."""
-    site = Seeding(tmp_path, 1)
-    try:
-        site.call(
-            "protect", site.room / "qmp", site.room / "store", "--group", "web", "--resync-hours", "any"
-        )
-        kills = 0
-        for part in (0.15, 0.4, 0.6, 0.85):
-            site.start()
-            wait_until(lambda part=part: site.stored() >= part * site.SIZE, 240)
-            site.stop()
-            kills += 1
-            assert site.item()["cycles"] == 0, "killed too late to tell anything"
-        shown = site.item()
-        assert shown["state"] == "initial replication"
-        assert shown["progress"]["total_bytes"] == site.SIZE
-        site.start()
-        wait_until(lambda: site.item()["cycles"] == 1, 240)
-        again = site.stored() - site.SIZE
-        assert again <= kills * 0.02 * site.SIZE
-        assert site.item()["resent_bytes"] <= again
-    finally:
-        site.stop()
-        site.guest.kill()

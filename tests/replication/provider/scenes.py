@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -81,7 +82,7 @@ class Scene:
     def workshop(self, who: str = "host-a") -> Workshop:
         return Workshop(
             self.clock,
-            self.open_vault,
+            self.vault_at,
             self.adopt,
             lambda _words: None,
             self.open_source,
@@ -93,9 +94,9 @@ class Scene:
             throttle_of=lambda rate: Throttle(self.clock, Schedule(int(rate))) if rate else None,
         )
 
-    def open_vault(self, place: str, key_file: str) -> Vault:
+    def vault_at(self, place: str, key_file: str) -> AbstractContextManager[Vault]:
         self.before_open()
-        return self.vault
+        return nullcontext(self.vault)
 
     def adopt(self, words: str, room: Path) -> RunningMachine:
         if words in self.unknown:

@@ -65,7 +65,8 @@ class Caretaker:
         for (place, key_file), wishes in self._stores().items():
             before = self._last.get(place, Tended(0.0, place))
             try:
-                self._last[place] = self._tend(before, self._shop.open_vault(place, key_file), wishes)
+                with self._shop.vault(place, key_file) as vault:
+                    self._last[place] = self._tend(before, vault, wishes)
             except Fenced:
                 log.info("replication.upkeep_left_to_another", store=place)
             except BasculeError as error:

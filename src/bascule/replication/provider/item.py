@@ -7,7 +7,7 @@ things stand from the wish, the store and the machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,7 @@ class Item:
         self._left: Wish | None = None
         self._stamp: tuple[int, int] | None = None
         self._replicator: Replicator | None = None
+        self._lent = ExitStack()
         self._owner: Owner | None = None
         self._stillness: Stillness | None = None
         self._due: float | None = None
@@ -287,7 +288,7 @@ class Item:
     def _open(self, wish: Wish) -> Replicator:
         """Fit out a replicator; it begins its session with its first cycle."""
         owner = self._owner = Owner(self.folder.owner, wish.cluster, has_come=self._has_come)
-        vault = self._shop.open_vault(wish.store, wish.key_file)
+        vault = self._lent.enter_context(self._shop.vault(wish.store, wish.key_file))
         head = vault.log(wish.group).head()
         is_mates = head is not None and owner.is_mate(
             head.entry
@@ -406,7 +407,8 @@ class Item:
         if not wish.cluster:
             return False
         with suppress(BasculeError):  # of a store that is away nothing is known
-            head = self._shop.open_vault(wish.store, wish.key_file).log(wish.group).head()
+            with self._shop.vault(wish.store, wish.key_file) as vault:
+                head = vault.log(wish.group).head()
             return head is not None and Owner(self.folder.owner, wish.cluster).is_mate(head.entry)
         return self._ledger.facts.state is State.ELSEWHERE
 
@@ -422,10 +424,11 @@ class Item:
         return REST_SECONDS
 
     def close(self) -> None:
-        """Let go of the machine and the group; safe to call twice."""
+        """Let go of the machine, the group and the store; safe to call twice."""
         if self._replicator is not None:
             self._replicator.close()
             self._replicator = None
+        self._lent.close()
 
 
 def _sought(wish: Wish, look: Callable[[], T]) -> T:

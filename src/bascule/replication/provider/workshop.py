@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,10 +38,11 @@ class Own(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Tools that all items of a host share. ``open_vault`` takes a store's place and a key file's path,
-    ``adopt`` a machine's words and a room of our own; ``definition`` says what it is made of. ``agent`` takes
-    the same and a policy's word for the agent, and returns that of the machine's guest, None if it is not
-    known; it connects to nothing yet.
+    """Tools that all items of a host share. ``vault`` takes a store's place and a key file's path, and lends
+    what is there: a store is open as long as somebody has it, so that nobody holds on to one that failed.
+    ``adopt`` takes a machine's words and a room of our own; ``definition`` says what it is made of. ``agent``
+    takes the same and a policy's word for the agent, and returns that of the machine's guest, None if it is
+    not known; it connects to nothing yet.
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
     transfers at one time; the throttle and the buffers are shared by all of them, in equal shares.
@@ -48,7 +50,7 @@ class Workshop:
     """
 
     clock: Clock
-    open_vault: Callable[[str, str], Vault]
+    vault: Callable[[str, str], AbstractContextManager[Vault]]
     adopt: Callable[[str, Path], RunningMachine]
     definition: Callable[[str], MachineDefinition | None]
     open_source: Callable[[str], DiskSource]

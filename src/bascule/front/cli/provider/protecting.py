@@ -241,8 +241,7 @@ def unprotect(
 
         from .running import workshop
 
-        with workshop(tools) as shop:
-            release(before, item, shop)
+        release(before, item, workshop(tools))
     screen.show({"group": group}, [f"Group {group} is not replicated any more; its points stay."])
 
 

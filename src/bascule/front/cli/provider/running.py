@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +13,12 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.stopping import on_stop, throttle_of, wait_for
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
-from bascule.front.cli.words.unlocking import KeyOptions, opened
 
 from . import joining
+from .lending import Lending
 from .naming import FolderPath, provider_of
 
 if TYPE_CHECKING:
-    from bascule.data.store import Vault
     from bascule.replication.provider.workshop import Workshop
 
 app = typer.Typer(
@@ -68,7 +65,8 @@ def run(
         stop.set()
         screen.note("Stopping in order; once more stops at once.")
 
-    with workshop(tools, threads=threads, workers=workers, limit=limit) as shop, on_stop(ask):
+    shop = workshop(tools, threads=threads, workers=workers, limit=limit)
+    with on_stop(ask):
         screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
         provider = provider_of(tools, folder)
         uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids)
@@ -108,36 +106,24 @@ def check(context: typer.Context, folder: FolderPath = None, is_json: Json = Fal
         found.refuse()
 
 
-@contextmanager
-def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "") -> Iterator[Workshop]:
-    """Yield what a provider works with; stores are opened once each and closed in the end."""
+def workshop(tools: Tools, *, threads: int = 1, workers: int = 2, limit: str = "") -> Workshop:
+    """Return what a provider works with."""
     from bascule.replication.provider.workshop import Workshop
 
-    guard = threading.Lock()
-    vaults: dict[tuple[str, str], Vault] = {}
-    with ExitStack() as stores:
-
-        def open_vault(place: str, key_file: str) -> Vault:
-            with guard:
-                if (place, key_file) not in vaults:
-                    keys = KeyOptions(Path(key_file))
-                    vaults[place, key_file] = stores.enter_context(opened(tools, place, keys))[0]
-                return vaults[place, key_file]
-
-        yield Workshop(
-            tools.clock,
-            open_vault,
-            tools.adopt,
-            tools.definition,
-            tools.open_source,
-            tools.who,
-            throttle_of(tools.clock, limit),
-            workers,
-            threads,
-            agent=tools.agent,
-            commands=tools.commands,
-            throttle_of=partial(throttle_of, tools.clock),
-        )
+    return Workshop(
+        tools.clock,
+        Lending(tools).vault,
+        tools.adopt,
+        tools.definition,
+        tools.open_source,
+        tools.who,
+        throttle_of(tools.clock, limit),
+        workers,
+        threads,
+        agent=tools.agent,
+        commands=tools.commands,
+        throttle_of=partial(throttle_of, tools.clock),
+    )
 
 
 app.command()(joining.register)

@@ -1,0 +1,80 @@
+"""File systems that lose their power: what was not flushed is gone, as after a real cut.
+
+A process that is killed leaves its writes in this machine's page cache. So what is to lose its power stands
+on an ext4 of its own, in a file, which is told to shut down as it is: nothing more reaches the file, not
+even its journal (what xfstests do to prove that a file system survives).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+from lab.waiting import wait_until
+
+_SHUTDOWN = 0x8004587D
+_WITHOUT_FLUSHING = 2
+# Nobody writes out for us what only a flush may.
+_LAZY = "loop,commit=600,noauto_da_alloc"
+
+
+class Drive:
+    """An ext4 in a file, mounted at a folder."""
+
+    def __init__(self, image: Path, mount: Path, size_bytes: int) -> None:
+        self._image = image
+        self.mount = mount
+        mount.mkdir()
+        with image.open("wb") as stream:
+            stream.truncate(size_bytes)
+        _tool("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", str(image))
+        self.attach()
+
+    def attach(self) -> None:
+        """Mount it."""
+        _tool("mount", "-o", _LAZY, str(self._image), str(self.mount))
+
+    def flush(self) -> None:
+        """Make all that was written so far durable."""
+        _tool("sync", "-f", str(self.mount))
+
+    def cut(self) -> None:
+        """Take its power away; what the page cache holds can be looked at until it is detached."""
+        folder = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING))
+        finally:
+            os.close(folder)
+
+    def renew(self) -> None:
+        """Mount it again after a cut: what it holds now is what was durable then."""
+        self.detach()
+        self.attach()
+
+    def detach(self) -> None:
+        """Unmount it; it is away then even for those who have files of it open."""
+        _tool("umount", "--lazy", str(self.mount))
+        wait_until(lambda: str(self._image) not in _loops(), 30, f"the end of what uses {self.mount}")
+
+
+def written(folder: Path) -> int:
+    """Return the bytes of all files in a folder in which others write and remove."""
+    found = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found += Path(path, name).stat().st_size
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def _loops() -> str:
+    return subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=True).stdout
+
+
+def _tool(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
