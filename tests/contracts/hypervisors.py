@@ -55,6 +55,7 @@ VERBS: dict[str, Callable[[Hypervisor], object]] = {
     "mark": lambda host: host.mark("ghost", "x"),
     "marked": lambda host: host.marked("ghost"),
     "power": lambda host: host.power("ghost"),
+    "starts_unasked": lambda host: host.starts_unasked("ghost"),
     "start": lambda host: host.start("ghost"),
     "shut_down": lambda host: host.shut_down("ghost", 1),
     "rest": lambda host: host.rest("ghost", 1),
@@ -107,6 +108,7 @@ class HypervisorContract:
         assert host.machines() == ("cache.1", "web")
         assert (host.definition("web"), host.definition("cache.1")) == (web, cache)
         assert host.power("web") is Power.OFF
+        assert not host.starts_unasked("web")
         assert host.console("web") == ""
 
     def test_a_definition_is_replaced_whole(self, site: Site) -> None:

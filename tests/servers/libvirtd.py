@@ -53,6 +53,7 @@ auth_unix_rw = "none"
 auth_unix_ro = "none"
 END
 while true; do # and starts again when it is killed
+    while [ -e $ROOM/dark ]; do sleep 0.1; done
     libvirtd -f /etc/libvirt/libvirtd.conf &
     echo $! > $ROOM/pid
     wait $! || sleep 0.2
@@ -155,10 +156,13 @@ class Libvirtd:
         self.wait()
 
     def cut_power(self) -> None:
-        """End everything in there at once; a daemon as after a boot comes up, and starts what it is to."""
-        before = (self.room / "pid").read_text()
+        """End everything in there at once, until ``boot``."""
+        (self.room / "dark").touch()
         self.run("sh", "-c", "rm -rf /run/libvirt; kill -KILL -1")
-        wait_until(lambda: (self.room / "pid").read_text() not in ("", before))
+
+    def boot(self) -> None:
+        """Have power again: the daemon comes up, and has started what it is to start by itself."""
+        (self.room / "dark").unlink()
         self.wait()
 
     def kill_machine(self, name: str) -> None:
