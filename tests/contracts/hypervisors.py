@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from bascule.model.errors import Missing, Refused, Unavailable
-from bascule.model.machines import DirectBoot, DiskPlace, Hardware, MachineDefinition, Nic, Power
+from bascule.model.machines import DirectBoot, DiskPlace, Hardware, MachineDefinition, Nic, Power, mac_of
 from bascule.ports.hypervisors import Hypervisor
 from lab.waiting import wait_until
 
@@ -25,6 +25,9 @@ class Site(ABC):
 
     patience: float = 120.0
     """The seconds that a guest may take to boot or to power off."""
+
+    hands_out_addresses = False
+    """Whether the host itself hands out addresses in its network ``lan``."""
 
     @abstractmethod
     def connect(self) -> Hypervisor:
@@ -158,11 +161,39 @@ class HypervisorContract:
             replace(good, disks=good.disks * 2),
             replace(good, name="../web"),
             replace(good, hardware=replace(good.hardware, cpus=0)),
+            replace(good, hardware=replace(good.hardware, cpus=100_000)),
+            replace(good, hardware=replace(good.hardware, memory_mib=1 << 30)),
         ):
             with pytest.raises(Refused):
                 host.define(bad)
         assert host.machines() == ("web",)
         assert host.definition("web") == good
+
+    def test_what_fits_a_host_is_known_before_there_are_disks(self, site: Site) -> None:
+        host = site.connect()
+        fits = MachineDefinition("web", Hardware(1, 128, nics=(Nic("net0", LAN),)), ())
+        host.fits(fits)
+        for bad, said in (
+            (replace(fits.hardware, cpus=100_000), "100000 processors"),
+            (replace(fits.hardware, memory_mib=1 << 30), "1073741824 MiB of memory"),
+            (replace(fits.hardware, nics=(Nic("net0", "dmz"),)), "no network 'dmz'"),
+        ):
+            with pytest.raises(Refused, match=said) as refused:
+                host.fits(replace(fits, hardware=bad))
+            assert refused.value.message.startswith("web")
+        assert host.machines() == ()
+
+    def test_an_address_is_handed_out_or_refused_with_the_card_to_reserve_it_for(self, site: Site) -> None:
+        host = site.connect()
+        wanted = Nic("net0", LAN, address="10.1.2.9/24")
+        machine = MachineDefinition("web", Hardware(1, 128, nics=(wanted,)), ())
+        loose = replace(machine, hardware=replace(machine.hardware, nics=(replace(wanted, network=""),)))
+        for found in (loose,) if site.hands_out_addresses else (loose, machine):
+            with pytest.raises(Refused, match=r"10\.1\.2\.9") as refused:
+                host.fits(found)
+            assert mac_of("web", "net0") in refused.value.cure
+        if site.hands_out_addresses:
+            host.fits(machine)
 
     def test_a_machine_runs_beyond_the_connection_that_started_it_until_it_is_shut_down(
         self, site: Site

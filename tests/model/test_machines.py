@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ _hardware = st.builds(
     st.integers(1, 64),
     st.integers(1, 1 << 20),
     st.sampled_from(Firmware),
-    st.lists(st.builds(Nic, _words, _words, _words), max_size=3).map(tuple),
+    st.lists(st.builds(Nic, _words, _words, _words, _words), max_size=3).map(tuple),
     st.none() | st.builds(DirectBoot, _words, _words, _words),
 )
 _definitions = st.builds(
@@ -63,7 +64,7 @@ def test_what_is_no_definition_is_damaged(text: str | bytes) -> None:
 
 _GOOD = MachineDefinition(
     "web-1.example",
-    Hardware(2, 512, nics=(Nic("net0", "lan", "52:54:00:00:00:01"), Nic("net1", ""))),
+    Hardware(2, 512, nics=(Nic("net0", "lan", "52:54:00:00:00:01"), Nic("net1", "", "", "10.1.2.9/24"))),
     (DiskPlace("disk0", "/vm/web.qcow2"), DiskPlace("disk1", "nbd://host/disk1", "raw")),
 )
 
@@ -84,6 +85,18 @@ def test_a_definition_that_any_host_understands_passes() -> None:
         {"hardware": Hardware(memory_mib=1)},
         {"hardware": Hardware(nics=(Nic("net0", "lan"), Nic("net0", "lan")))},
         {"hardware": Hardware(nics=(Nic("net,0", "lan"),))},
+        *(
+            {"hardware": Hardware(nics=(Nic("n", "", address=address),))}
+            for address in (
+                "10.1.2.9",
+                "10.1.2.0/24",
+                "10.1.2.255/24",
+                "10.1.2.9/29",
+                "10.1.2.9/7",
+                "::2/24",
+                "X",
+            )
+        ),
         *({"hardware": Hardware(nics=(Nic("n", "", mac),))} for mac in ("52:54", "01:00:00:00:00:00", "X")),
     ],
 )
@@ -91,3 +104,9 @@ def test_a_definition_that_no_host_understands_is_refused_with_a_cure(change: di
     with pytest.raises(Refused) as refused:
         check(replace(_GOOD, **change))
     assert refused.value.cure
+
+
+def test_what_has_no_address_is_written_as_it_was_before_there_were_any() -> None:
+    """A host that is not up to date reads what another one wrote."""
+    nics = json.loads(written(_GOOD))["hardware"]["nics"]
+    assert [sorted(nic) for nic in nics] == [["id", "mac", "network"], ["address", "id", "mac", "network"]]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from ipaddress import IPv4Interface, ip_interface
 from typing import Any
 
 from .errors import Damaged, Refused
@@ -15,6 +16,7 @@ from .errors import Damaged, Refused
 FORMATS = ("qcow2", "raw")
 _VERSION = 1
 _MEMORY_MIB_MIN = 16
+_PREFIX_MIN, _PREFIX_MAX = 8, 28
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,63}")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
@@ -39,12 +41,14 @@ class Firmware(StrEnum):
 class Nic:
     """A network card: ``network`` is a name that the host knows; empty is a cable that hangs loose.
 
-    Without ``mac`` the host takes an address that is always the same for this card of this machine.
+    Without ``mac`` the host takes an address that is always the same for this card of this machine. With
+    ``address``, IPv4 and its prefix length, the host hands it to the guest that asks for a lease.
     """
 
     id: str
     network: str
     mac: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,26 @@ def check(definition: MachineDefinition) -> MachineDefinition:
             f"{name}: {wrong[0]!r} is no address of a network card",
             cure="six pairs of small hexadecimal digits with colons between, the first one even",
         )
+    for nic in hardware.nics:
+        if nic.address:
+            _check_address(name, nic)
     return definition
+
+
+def _check_address(name: str, nic: Nic) -> None:
+    try:
+        wanted = ip_interface(nic.address)
+    except ValueError:
+        wanted = None
+    if (
+        not isinstance(wanted, IPv4Interface)
+        or not _PREFIX_MIN <= wanted.network.prefixlen <= _PREFIX_MAX
+        or wanted.ip in (wanted.network.network_address, wanted.network.broadcast_address)
+    ):
+        raise Refused(
+            f"{name}: {nic.address!r} is no address for the guest at card {nic.id}",
+            cure=f"write IPv4 and a prefix length from {_PREFIX_MIN} to {_PREFIX_MAX}: 10.1.2.9/24",
+        )
 
 
 def _check_parts(name: str, kind: str, ids: Iterable[str]) -> None:
@@ -141,7 +164,11 @@ def _check_parts(name: str, kind: str, ids: Iterable[str]) -> None:
 
 def written(definition: MachineDefinition) -> str:
     """Return a definition as JSON."""
-    return json.dumps({"version": _VERSION, **asdict(definition)}, sort_keys=True, indent=1)
+    fields = {"version": _VERSION, **asdict(definition)}
+    for nic in fields["hardware"]["nics"]:
+        if not nic["address"]:
+            del nic["address"]  # a Bascule from before it was known still reads what has none
+    return json.dumps(fields, sort_keys=True, indent=1)
 
 
 def read(text: str | bytes) -> MachineDefinition:

@@ -28,11 +28,19 @@ class Hypervisor(Protocol):
     def definition(self, name: str) -> MachineDefinition:
         """Return what a machine is made of."""
 
+    def fits(self, definition: MachineDefinition) -> None:
+        """Refuse, as ``define`` does, what the host cannot run; change nothing.
+
+        Refused are a network that it does not have, more processors or memory than it can give one machine,
+        and an address for a guest in a network where somebody else hands out addresses. Images are not
+        looked for.
+        """
+
     def define(self, definition: MachineDefinition) -> None:
         """Make a machine, or replace its definition at once: after a crash it is the old one or the new one.
 
-        A machine that runs goes on as it is, until its next start. Refused for what the host cannot run: a
-        network that it does not have, a path where no disk is. An NBD export is looked for at the start.
+        A machine that runs goes on as it is, until its next start. Refused for what does not fit, and for a
+        path where no disk is. An NBD export is looked for at the start.
         """
 
     def forget(self, name: str) -> None:

@@ -9,7 +9,7 @@ from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.store import MachineInfo, PointInfo, Vault
 from bascule.model.belonging import Belonging, written
 from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, MachineDefinition, check
+from bascule.model.machines import DiskPlace, MachineDefinition
 from bascule.ports.chance import Ids
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
@@ -59,13 +59,13 @@ def refuse_unfit(site: Site, definitions: Sequence[MachineDefinition]) -> None:
         raise Refused(f"two machines cannot both be called {twice}", cure="name them with --name")
     networks = set(site.hypervisor.networks())
     for definition in definitions:
-        check(definition)
         for nic in definition.hardware.nics:
             if nic.network and nic.network not in networks:
                 raise Refused(
                     f"{definition.name} is plugged into {nic.network}, which this host does not have",
                     cure=f"plug it into another, with --network or --card: {', '.join(sorted(networks))}",
                 )
+        site.hypervisor.fits(definition)
 
 
 def _placed(site: Site, record: Record, machine: MachineInfo, shape: Shape) -> MachineDefinition:

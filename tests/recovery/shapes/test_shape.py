@@ -89,3 +89,17 @@ def test_what_the_point_does_not_have_is_refused_with_what_it_has(asked: Asked, 
     with pytest.raises(Refused, match=said) as refused:
         refuse_unknown(asked, (DB,))
     assert refused.value.cure in ("it has db-id", "it has net0, net1")
+
+
+def test_an_address_is_asked_for_or_stays_with_its_network() -> None:
+    nic = Nic("net0", "user", address="10.1.2.9/24")
+    definition = MachineDefinition("db", Hardware(nics=(nic,)), ())
+    leased = MachineInfo("db-id", "db", to_text(MachineNote(definition)), ())
+
+    def address(*layers: Asked, suffix: str = "") -> str:
+        return Shape(layers, suffix).of(leased).hardware.nics[0].address
+
+    assert address() == "10.1.2.9/24"
+    assert address(Asked(networks={"user": "lan"})) == address(suffix="-test") == ""
+    assert address(one(net0=Card("lan", address="10.1.2.7/24"))) == "10.1.2.7/24"
+    assert address(one(net0=Card(address=""))) == ""

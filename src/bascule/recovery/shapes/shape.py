@@ -52,11 +52,12 @@ class Shape:
         said = _first(card.mac for card in cards) or (NEW if self.suffix else KEEP)
         was = nic.mac or mac_of(before, nic.id)
         mac = {KEEP: was, NEW: mac_of(was + self.suffix, nic.id)}.get(said, said)
-        return Nic(
-            nic.id,
-            self._network(cards, nic),
-            "" if mac == mac_of(name, nic.id) else mac,  # left out where the host takes that one by itself
-        )
+        network = self._network(cards, nic)
+        address = _first(card.address for card in cards)
+        if address is None:
+            address = nic.address if network == nic.network else ""
+        # Left out where the host takes that one by itself.
+        return Nic(nic.id, network, "" if mac == mac_of(name, nic.id) else mac, address)
 
     def _network(self, cards: list[Card], nic: Nic) -> str:
         for layer, card in zip(self.layers, cards, strict=True):

@@ -85,6 +85,13 @@ def test_a_clearing_forgets_it_and_that_of_tests_alone_if_asked(side: Side) -> N
         (("--memory", "2048"), ("less than a MiB", "512M")),
         (("--cpus", "db=none"), ("no number of processors", "--cpus MACHINE=2")),
         (("--mac", "db/nic0=01:00:00:00:00:00"), ("no address of a network card", "first one even")),
+        (("--cpus", "db=65"), ("db is to have 65 processors", "64 or fewer")),
+        (("--memory", "128G"), ("131072 MiB of memory, and this host has 65536 MiB", "another host")),
+        (
+            ("--address", "db/nic0=10.1.2.9/24"),
+            ("nobody hands out 10.1.2.9/24 in 'lan'", "reserve it there"),
+        ),
+        (("--address", "db/nic0=10.1.2.9"), ("'10.1.2.9' is no address for the guest", "10.1.2.9/24")),
         (("--name", "db=web"), ("both be called web", "--name")),
     ],
 )

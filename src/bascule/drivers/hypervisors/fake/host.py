@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from bascule.model.errors import Missing, Refused, Unavailable
-from bascule.model.machines import DiskPlace, MachineDefinition, Power, check
+from bascule.model.machines import DiskPlace, MachineDefinition, Power, check, mac_of
 from bascule.ports.chance import Clock, Ids
 
+from ..sizes import check_size
 from .machine import FakeDisk, FakeHost, FakeMachine, FakeSource
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _SCHEME = "fake-image:"
 _SAID = "guest: ready\n"
+_CPUS_MAX, _MEMORY_MIB_MAX = 64, 65536
 
 Moment = Literal["before", "after"]
 
@@ -109,12 +111,25 @@ class FakeHypervisor:
         return self._known(name)
 
     @_verb
-    def define(self, definition: MachineDefinition) -> None:
-        """See Hypervisor."""
-        check(definition)
+    def fits(self, definition: MachineDefinition) -> None:
+        """See Hypervisor. Addresses are handed out in networks whose names begin with ``user``."""
+        self._refuse_unfit(definition)
+
+    def _refuse_unfit(self, definition: MachineDefinition) -> None:
+        check_size(check(definition), _CPUS_MAX, _MEMORY_MIB_MAX)
         for nic in definition.hardware.nics:
             if nic.network and nic.network not in self._networks:
                 raise Refused(f"{definition.name}: the host has no network {nic.network!r}")
+            if nic.address and not nic.network.startswith("user"):
+                raise Refused(
+                    f"{definition.name}: nobody hands out {nic.address} in {nic.network!r}",
+                    cure=f"reserve it there for {nic.mac or mac_of(definition.name, nic.id)}",
+                )
+
+    @_verb
+    def define(self, definition: MachineDefinition) -> None:
+        """See Hypervisor."""
+        self._refuse_unfit(definition)
         for disk in definition.disks:
             if not disk.is_served and disk.words not in self.images:
                 raise Refused(f"{definition.name}: no disk is at {disk.words}")

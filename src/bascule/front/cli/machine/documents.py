@@ -26,7 +26,10 @@ def machine_lines(definition: MachineDefinition, power: Power) -> Iterator[str]:
         ("memory", f"{hardware.memory_mib} MiB"),
         ("firmware", hardware.firmware.value),
         *((f"disk {disk.id}", f"{disk.words} ({disk.format})") for disk in definition.disks),
-        *((f"card {nic.id}", f"{nic.network or 'plugged in nowhere'} {nic.mac}") for nic in hardware.nics),
+        *(
+            (f"card {nic.id}", f"{nic.network or 'plugged in nowhere'} {nic.mac} {nic.address}".rstrip())
+            for nic in hardware.nics
+        ),
     ]
     if hardware.boot:
         fields.append(("kernel", hardware.boot.kernel))

@@ -11,7 +11,7 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
-from .asking import Cards, Cpus, Macs, Memory, Names, Network, Networks, Words, asked_from
+from .asking import Addresses, Cards, Cpus, Macs, Memory, Names, Network, Networks, Words, asked_from
 from .returning import cleared, fail_back, hand_over, release
 from .shaping import shape
 from .standing import status_lines, taken_over, tests_that_count
@@ -40,6 +40,7 @@ def fail_over(
     networks: Networks = None,
     cards: Cards = None,
     macs: Macs = None,
+    addresses: Addresses = None,
     no_hydration: Annotated[
         bool, typer.Option("--no-hydration", help="Leave the data in the store, and read it from there.")
     ] = False,
@@ -72,7 +73,7 @@ def fail_over(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs))
+    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
     with name.sought(), site_of(context, where, screen) as site:
         log = meant(site, name.group, name.number, Kind.FAILOVER)
         wanted = kept(site.records, log).shape(asked)
@@ -92,6 +93,7 @@ def change_point(
     networks: Networks = None,
     cards: Cards = None,
     macs: Macs = None,
+    addresses: Addresses = None,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -112,7 +114,7 @@ def change_point(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs))
+    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
     with name.sought(), site_of(context, where, screen) as site:
         log = taken(site, name.group, name.number)
         record = changed(site, log, kept(site.records, log).shape(asked), name.number)
@@ -253,6 +255,7 @@ def rehearse(
     network: Network = None,
     cards: Cards = None,
     macs: Macs = None,
+    addresses: Addresses = None,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -278,7 +281,7 @@ def rehearse(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, None, cards, macs), network)
+    asked = asked_from(Words(names, cpus, memory, None, cards, macs, addresses), network)
     with name.sought(), site_of(context, where, screen) as site:
         log = meant(site, name.group, name.number, Kind.TEST)
         record = rehearsed(site, log, kept(site.records, log).test_shape(asked), name.number)

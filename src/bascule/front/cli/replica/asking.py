@@ -76,6 +76,15 @@ Macs = Annotated[
         show_default=False,
     ),
 ]
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--address",
+        metavar="MACHINE/CARD=ADDRESS/BITS",
+        help="Hand this IPv4 address to a guest that asks for a lease; only where this host hands them out.",
+        show_default=False,
+    ),
+]
 
 
 class Words(NamedTuple):
@@ -87,6 +96,7 @@ class Words(NamedTuple):
     networks: Sequence[str] | None = None
     cards: Sequence[str] | None = None
     macs: Sequence[str] | None = None
+    addresses: Sequence[str] | None = None
 
 
 def asked_from(words: Words, network: str | None = None) -> Asked:
@@ -112,6 +122,8 @@ def _machines(words: Words) -> Iterator[tuple[str, Wanted]]:
         yield machine, Wanted(cards={card: Card(network=network)})
     for machine, card, mac in _of_cards("--mac", words.macs):
         yield machine, Wanted(cards={card: Card(mac=mac)})
+    for machine, card, address in _of_cards("--address", words.addresses):
+        yield machine, Wanted(cards={card: Card(address=address)})
 
 
 def _each(option: str, words: Sequence[str] | None, read: Callable[[str], _T]) -> Iterator[tuple[str, _T]]:

@@ -13,7 +13,7 @@ from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store
 from bascule.model.machines import MachineDefinition, Nic, mac_of, written
 
-from .asking import Cards, Cpus, Macs, Memory, Names, Networks, Words, asked_from
+from .asking import Addresses, Cards, Cpus, Macs, Memory, Names, Networks, Words, asked_from
 from .words import Folder, Group, Where, site_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def shape(
     networks: Networks = None,
     cards: Cards = None,
     macs: Macs = None,
+    addresses: Addresses = None,
     for_test: Annotated[
         bool,
         typer.Option("--for-test", help="Say it of the copies of a test failover, not of a failover."),
@@ -60,6 +61,8 @@ def shape(
     the table shows the MACs, so that a DHCP server of this site can be told of them before. In a test
     cards get new ones and hang loose, unless something else is said here. A guest with a fixed address keeps
     it wherever it is, for nobody looks into the guest: choose a network here in which that address is right.
+    A network of kind user (`user` of QEMU hosts) becomes one in which it is: with --address its gateway is
+    the first address of the network, and a guest that asks for a lease gets that address too.
 
     \b
     Examples:
@@ -67,10 +70,11 @@ def shape(
       bascule replica shape /srv/points shop --cpus db=8 --memory db=16G --network lan=dmz --name db=db-2
       bascule replica shape /srv/points shop --card web/net1=backup --mac web/net1=new
       bascule replica shape /srv/points shop --for-test --card web/net0=isolated --memory 1G
+      bascule replica shape /srv/points shop --for-test --card db/net0=user --address db/net0=10.1.2.9/24
       bascule replica shape /srv/points shop --clear
     """
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs))
+    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
     with site_of(context, where, screen) as site:
         failover, test = _shaped(site, group, asked, for_test=for_test, clear=clear)
     document = {
@@ -136,7 +140,10 @@ def _rows(when: str, become: Become) -> Iterator[Sequence[str]]:
 
 def cards_text(definition: MachineDefinition) -> str:
     """Say into what the cards of a machine are plugged, and what their addresses are."""
-    cards = (f"{nic.id}={nic.network or '-'} {_mac(definition, nic)}" for nic in definition.hardware.nics)
+    cards = (
+        f"{nic.id}={nic.network or '-'} {_mac(definition, nic)} {nic.address}".rstrip()
+        for nic in definition.hardware.nics
+    )
     return ", ".join(cards) or "-"
 
 

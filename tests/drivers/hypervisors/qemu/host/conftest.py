@@ -20,6 +20,8 @@ from tests.drivers.hypervisors.guests import boot_of, made_in
 
 
 class QemuSite(Site):
+    hands_out_addresses = True
+
     def __init__(self, folder: Path, initrd: Path) -> None:
         self.folder = folder
         self.initrd = initrd

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bascule.drivers.hypervisors.qemu.host.folder import HostFolder
-from bascule.drivers.hypervisors.qemu.host.networks import Kind, Network, networks_in
+from bascule.drivers.hypervisors.qemu.host.networks import Kind, Network, check_networks, networks_in, way_out
 from bascule.drivers.hypervisors.qemu.host.plugs import isolated_name, sweep
 from bascule.model.errors import Damaged, Refused
 from bascule.model.machines import Hardware, MachineDefinition, Nic
@@ -58,6 +58,25 @@ def test_networks_are_read(tmp_path: Path) -> None:
 def test_networks_that_make_no_sense_are_not_guessed_at(tmp_path: Path, text: str) -> None:
     with pytest.raises(Damaged, match=r"networks\.json"):
         said(tmp_path, text)
+
+
+def test_a_network_for_an_address_has_its_gateway_where_most_have_it() -> None:
+    assert way_out("") == "user"
+    assert way_out("10.1.2.9/24") == "user,net=10.1.2.0/24,host=10.1.2.1,dns=10.1.2.2,dhcpstart=10.1.2.9"
+    assert way_out("10.1.2.17/28") == "user,net=10.1.2.16/28,host=10.1.2.18,dns=10.1.2.19,dhcpstart=10.1.2.17"
+
+
+def test_an_address_in_a_bridge_is_refused_with_the_card_to_reserve_it_for(tmp_path: Path) -> None:
+    known = said(tmp_path, json.dumps({"version": 1, "networks": _BRIDGED}))
+    for network, is_ours in (("out", True), ("lan", False), ("", False)):
+        card = Nic("net0", network, "52:54:00:00:00:01", "10.1.2.9/24")
+        machine = MachineDefinition("web", Hardware(nics=(card,)), ())
+        if is_ours:
+            check_networks(machine, known)
+            continue
+        with pytest.raises(Refused, match=r"10\.1\.2\.9/24 is not ours to hand out") as refused:
+            check_networks(machine, known)
+        assert "reserve it for 52:54:00:00:00:01" in refused.value.cure
 
 
 def ip(*words: str) -> str:

@@ -19,10 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bascule.model.errors import Missing, Off, Refused, Unavailable
-from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Power, check
+from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Nic, Power, check, mac_of
 from bascule.ports.chance import Clock, Ids
 
 from ...qemu.host.folder import replace_durably
+from ...sizes import check_size
 from ..connection import Connection, Domain, connect, told
 from ..machine import LibvirtMachine
 from ..states import is_short_of_room
@@ -84,10 +85,9 @@ class LibvirtHost:
         with self._domain(name) as known:
             return definition_of(known.XMLDesc(_INACTIVE))
 
-    def define(self, definition: MachineDefinition) -> None:
-        """See Hypervisor. Of a domain that somebody else defined only the places of disks can be changed."""
+    def fits(self, definition: MachineDefinition) -> None:
+        """See Hypervisor."""
         check(definition)
-        self._check_images(definition)
         networks = self.networks()
         for nic in definition.hardware.nics:
             if nic.network and nic.network not in networks:
@@ -95,6 +95,16 @@ class LibvirtHost:
                     f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
                     cure=f"it has {', '.join(networks)}; more are added with virsh net-define",
                 )
+            if nic.address:
+                _refuse_address(definition.name, nic)
+        with self._host(f"{definition.name} cannot be defined") as connection:
+            kind = self._kind or _fastest(connection)
+            check_size(definition, connection.getMaxVcpus(kind), connection.getInfo()[1])
+
+    def define(self, definition: MachineDefinition) -> None:
+        """See Hypervisor. Of a domain that somebody else defined only the places of disks can be changed."""
+        self.fits(definition)
+        self._check_images(definition)
         with self._host(f"{definition.name} cannot be defined") as connection:
             means = Means(self._kind or _fastest(connection), str(self._console(definition.name)))
             description = domain(definition, means)
@@ -318,6 +328,15 @@ def told_of(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror}", cure="look at the host's folder") from error
+
+
+def _refuse_address(machine: str, nic: Nic) -> None:
+    mac, address = nic.mac or mac_of(machine, nic.id), nic.address.partition("/")[0]
+    reserve = f"""virsh net-update NETWORK add ip-dhcp-host "<host mac='{mac}' ip='{address}'/>\""""
+    raise Refused(
+        f"{machine}: libvirt itself hands out addresses in network {nic.network!r}, and not {nic.address}",
+        cure=f"plug card {nic.id} into one of libvirt's networks, and reserve it there: {reserve}",
+    )
 
 
 def _fastest(connection: Connection) -> str:

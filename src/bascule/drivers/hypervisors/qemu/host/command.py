@@ -19,6 +19,7 @@ from ...identity import serial_of, uuid_of
 
 QEMU = "qemu-system-x86_64"
 NICS_MAX = 10
+CPUS_MAX = 255  # of a q35 without an interrupt controller of its own kind
 _FIRST_NIC, _FIRST_DISK, _SLOTS_END, _FUNCTIONS = 0x3, 0xD, 0x1F, 8
 DISKS_MAX = (_SLOTS_END - _FIRST_DISK) * _FUNCTIONS
 

@@ -13,9 +13,10 @@ from bascule.model.errors import Refused
 from bascule.model.machines import DiskPlace, MachineDefinition, Power, check
 from bascule.ports.chance import Clock, Ids
 
+from ...sizes import check_size, memory_mib
 from ..machine import QemuMachine
 from .accelerator import AUTO, accelerator
-from .command import Means, check_places, command_line
+from .command import CPUS_MAX, Means, check_places, command_line
 from .folder import HostFolder, MachineFolder, make_durably, replace_durably, told_of
 from .images import check_images, past_the_cache, uefi_of
 from .networks import check_networks, networks_in
@@ -48,11 +49,17 @@ class QemuHost:
         """See Hypervisor."""
         return self._folder.machine(name).definition()
 
-    def define(self, definition: MachineDefinition) -> None:
+    def fits(self, definition: MachineDefinition) -> None:
         """See Hypervisor."""
         check_places(check(definition))
-        check_images(definition)
+        check_size(definition, CPUS_MAX, memory_mib())
         self._folder.must_fit(definition.name)
+        check_networks(definition, networks_in(self._folder.path))
+
+    def define(self, definition: MachineDefinition) -> None:
+        """See Hypervisor."""
+        self.fits(definition)
+        check_images(definition)
         with self._folder.held():
             check_networks(definition, networks_in(self._folder.path))
             self._folder.machine(definition.name).define(definition)

@@ -7,6 +7,8 @@
         "test": {"kind": "isolated"}                   the machines that are plugged into it, and nothing else
     }}
 
+Of kind user each card has a network of its own, where QEMU hands out the address that the card is to have.
+
 A host without this file has ``user`` and ``isolated``, so that a first machine needs nothing configured.
 """
 
@@ -16,11 +18,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Interface
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bascule.model.errors import Damaged, Refused
-from bascule.model.machines import MachineDefinition
+from bascule.model.machines import MachineDefinition, mac_of
 
 _VERSION = 1
 
@@ -77,3 +81,22 @@ def check_networks(definition: MachineDefinition, known: Mapping[str, Network]) 
                 f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
                 cure=f"it has {', '.join(known) or 'none'}; more are added in networks.json",
             )
+        if nic.address and (not nic.network or known[nic.network].kind is not Kind.USER):
+            mac = nic.mac or mac_of(definition.name, nic.id)
+            raise Refused(
+                f"{definition.name}: {nic.address} is not ours to hand out in network {nic.network!r}",
+                cure=f"have its DHCP server reserve it for {mac}, or plug {nic.id} into one of kind user",
+            )
+
+
+def way_out(address: str) -> str:
+    """Return what QEMU is told of a network of kind user in which the guest is to get an address.
+
+    The gateway is the first address that is left, as it mostly is. So a guest that has this address written
+    down, and asks for no lease, has its network too.
+    """
+    if not address:
+        return "user"
+    wanted = IPv4Interface(address)
+    gateway, names, *_ = (host for host in islice(wanted.network.hosts(), 3) if host != wanted.ip)
+    return f"user,net={wanted.network},host={gateway},dns={names},dhcpstart={wanted.ip}"

@@ -27,7 +27,7 @@ from bascule.model.machines import MachineDefinition, Nic
 from bascule.ports.chance import Ids
 
 from .folder import HostFolder, make_durably
-from .networks import Kind, Network, check_networks
+from .networks import Kind, Network, check_networks, way_out
 
 _TUNSETIFF = 0x400454CA
 _TAP_WITHOUT_HEADER_WITH_OFFLOAD = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
@@ -78,7 +78,7 @@ class _Card:
 
 def _plug(card: _Card, network: Network, host: HostFolder, open_taps: ExitStack) -> str:
     if network.kind is Kind.USER:
-        return "user"
+        return way_out(card.nic.address)
     if network.kind is Kind.TAP:
         return f"tap,ifname={network.device},script=no,downscript=no"
     tap, where = card.tap, f"{card.machine}: network {card.nic.network}"
