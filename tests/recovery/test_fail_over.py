@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,28 @@ def test_a_death_at_any_step_can_be_cancelled_and_a_cancel_may_die_too(tmp_path:
         assert lineage(world.vault, GROUP).newest == GROUP, f"step {step}"
         number = world.publish()
         assert fail_over(world.site(), GROUP, SAME).number == number, f"step {step}"
+
+
+@pytest.mark.lab  # many worlds, many seconds
+def test_a_death_at_any_step_of_a_change_of_point_is_made_good_by_asking_again(tmp_path: Path) -> None:
+    for step in count(1, 2):
+        world = World(tmp_path / str(step))
+        first = world.numbers()[0]
+        fail_over(world.site(), GROUP, SAME, hydrate=False)
+        world.dies_at(step)
+        try:
+            change_point(world.site(), GROUP, SAME, first)
+        except Died:
+            world.lives()
+        else:
+            break
+        record = change_point(world.site(), GROUP, SAME, first)
+        assert (record.phase, record.number, record.hydrate) == (Phase.RUNNING, first, False), f"step {step}"
+        assert world.running() == world.at(first), f"step {step}"
+        cancel(world.site(), GROUP)
+        assert world.is_empty(), f"step {step}"
+        assert lineage(world.vault, GROUP).newest == GROUP, f"step {step}"
+    assert step > 30
 
 
 def test_the_new_generation_takes_what_the_machines_write_there(world: World) -> None:

@@ -135,26 +135,34 @@ def cancel(site: Site, group: str) -> None:
             "cancel",
             "fail back to the other side instead",
         )
-        if record.phase is Phase.STARTING or record.phase is Phase.RUNNING:
-            refuse_if_left(site.vault, record.log)
-        record = site.records.advance(record, Phase.CANCELLING)
-        take_away(site, record)
-        if record.log and begun_by(site.vault, record.log) == writer_of(site, record):
-            abandon(site.vault, record.log, site.who)
-        site.records.remove(record)
+        site.records.remove(_taken_back(site, record))
+
+
+def _taken_back(site: Site, record: Record) -> Record:
+    """Remove all of a failover but its record."""
+    if record.phase is Phase.STARTING or record.phase is Phase.RUNNING:
+        refuse_if_left(site.vault, record.log)
+    record = site.records.advance(record, Phase.CANCELLING)
+    take_away(site, record)
+    if record.log and begun_by(site.vault, record.log) == writer_of(site, record):
+        abandon(site.vault, record.log, site.who)
+    return record
 
 
 def change_point(site: Site, group: str, shape: Shape, number: int | None = None) -> Record:
     """Start the machines of a failover that is not committed anew, from another point (R-RP-4).
 
-    What was asked for the failover holds, where this time nothing else is asked.
+    What was asked for the failover holds, where this time nothing else is asked. Its record becomes that of
+    the new one in one step, so whenever it is killed there is one from which the same change again goes on.
     """
-    record = site.records.known(group, Kind.FAILOVER)
-    refuse_unless(record, (*_AHEAD, Phase.RUNNING), "other point", "it is decided")
-    site.vault.peek(group, number).close()
-    shape = replace(shape, layers=(_asked(shape).over(record.asked), *shape.layers[1:]))
-    cancel(site, group)
-    return fail_over(site, group, shape, number)
+    with site.records.alone(group, Kind.FAILOVER):
+        record = site.records.known(group, Kind.FAILOVER)
+        refuse_unless(record, (*_AHEAD, Phase.RUNNING, Phase.CANCELLING), "other point", "it is decided")
+        site.vault.peek(group, number).close()
+        asked, token = _asked(shape).over(record.asked), site.ids.random(8).hex()
+        hydrate = _taken_back(site, record).hydrate
+        site.records.save(Record(Kind.FAILOVER, group, token, Phase.FENCING, hydrate=hydrate, asked=asked))
+    return fail_over(site, group, replace(shape, layers=(asked, *shape.layers[1:])), number)
 
 
 def release(site: Site, group: str) -> None:
