@@ -94,3 +94,7 @@ def _bug(error: Exception) -> BasculeError:
         cure="run it again with BASCULE_LOG=debug and report what it prints",
         code="bug",
     )
+
+
+if __name__ == "__main__":
+    main()

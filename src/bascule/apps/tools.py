@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,11 @@ class SystemTools:
         except (KeyError, OSError):
             user = str(os.getuid())  # in a container a user may have no name
         return f"{user}@{socket.gethostname()} ({os.getpid()})"
+
+    @property
+    def itself(self) -> Sequence[str]:
+        """Return the words by which others run this command line, wherever they are."""
+        return (sys.executable, "-m", "bascule.apps.command_line")
 
     def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> ObjectStore:
         """Open a folder, a container or a bucket; what may fail for a while is tried again.

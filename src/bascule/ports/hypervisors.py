@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from bascule.model.machines import DiskPlace, MachineDefinition, Power
@@ -49,6 +51,17 @@ class Hypervisor(Protocol):
 
     def marked(self, name: str) -> str:
         """Return the text that ``mark`` left beside a machine, empty if there is none."""
+
+    def guard(self, asking: Sequence[str], settings: Path | None = None) -> str:
+        """Have a machine that somebody starts past us ask first, and stay off if it is told to.
+
+        ``asking`` is run with the machine's name and the path of its mark behind it, under the settings in a
+        file. Returns what an operator has yet to do, empty where nobody starts machines past us. Again, it
+        is replaced. Refused where the host cannot.
+        """
+
+    def starts_unasked(self, name: str) -> bool:
+        """Tell whether the host starts a machine by itself, and asks nobody."""
 
     def power(self, name: str) -> Power:
         """Tell whether a machine runs."""

@@ -44,6 +44,10 @@ class Tools(Protocol):
     def who(self) -> str:
         """Return what to write into logs of the store as the writer's name."""
 
+    @property
+    def itself(self) -> Sequence[str]:
+        """Return the words by which others run this command line."""
+
     def open_store(self, place: str, *, create: bool = False, direct_reads: bool = False) -> ObjectStore:
         """Open the place that a path or URL names."""
 

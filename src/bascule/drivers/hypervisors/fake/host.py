@@ -12,8 +12,9 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from bascule.model.errors import Missing, Refused, Unavailable
@@ -49,13 +50,18 @@ def _verb(
 
 
 class FakeHypervisor:
-    """See ``ports.hypervisors.Hypervisor``. ``images`` are disks by their words, exports of others too."""
+    """See ``ports.hypervisors.Hypervisor``. ``images`` are disks by their words, exports of others too.
+
+    ``autostarted`` are machines that something else would start, ``asked_before`` is what it asks then.
+    """
 
     def __init__(self, clock: Clock, ids: Ids, networks: Iterable[str] = ("lan",)) -> None:
         self.lock = threading.RLock()
         self.images: dict[str, FakeDisk] = {}
         self.running: dict[str, FakeHost] = {}
         self.resting: set[str] = set()
+        self.autostarted: set[str] = set()
+        self.asked_before: tuple[str, ...] = ()
         self.interrupt: Callable[[str, Moment], None] = lambda _verb, _moment: None
         self._clock = clock
         self._ids = ids
@@ -149,6 +155,19 @@ class FakeHypervisor:
         """See Hypervisor."""
         self._known(name)
         return self._marks.get(name, "")
+
+    @_verb
+    def guard(self, asking: Sequence[str], settings: Path | None = None) -> str:
+        """See Hypervisor."""
+        del settings
+        self.asked_before = tuple(asking)
+        return "let the daemon know" if self.autostarted else ""
+
+    @_verb
+    def starts_unasked(self, name: str) -> bool:
+        """See Hypervisor."""
+        self._known(name)
+        return name in self.autostarted and not self.asked_before
 
     @_verb
     def power(self, name: str) -> Power:

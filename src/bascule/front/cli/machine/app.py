@@ -19,6 +19,7 @@ from bascule.ports.hypervisors import Hypervisor
 
 from .define import define
 from .documents import machine_document, machine_lines, machines_table
+from .guarding import guard, may_start
 
 app = typer.Typer(
     name="machine",
@@ -77,6 +78,8 @@ def networks(context: typer.Context, host: Host = "", is_json: Json = False) -> 
 
 
 app.command()(define)
+app.command()(guard)
+app.command("may-start", hidden=True)(may_start)
 
 
 @app.command()

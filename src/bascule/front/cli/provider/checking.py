@@ -59,6 +59,7 @@ def complaints(tools: Tools, item: ItemFolder, wish: Wish, *, is_new: bool, take
     if is_new:
         for _, words, room in places(wish, item):
             _look_at_machine(tools, room, words, found)
+            _look_at_host(tools, words, found)
             if wish.policy.app_consistent_seconds and wish.policy.agent != OFF:
                 found.add(_of_agent(tools, room, words, wish.policy.agent))
     return found
@@ -105,6 +106,18 @@ def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None
     need = int(size * _ROOM_PART)
     what = f"{bytes_text(free)} are free in {room}, about {bytes_text(need)} may be needed"
     found.add(Finding("room", free >= need, what, "make room, or put the provider's folder elsewhere", False))
+
+
+def _look_at_host(tools: Tools, words: str, found: Found) -> None:
+    """See whether the machine would start by itself on a side that it left; replication goes on then too."""
+    host, is_named, name = words.partition("#")
+    if not is_named:
+        return
+    with suppress(BasculeError):  # said of the machine already
+        if tools.open_hypervisor(host).starts_unasked(name):
+            what = f"{name} starts when its host boots, be it on another side by then or not"
+            cure = f"`bascule machine guard --host '{host}'`, or `virsh autostart --disable {name}`"
+            found.add(Finding("start", False, what, cure, stops=False))
 
 
 def _of_agent(tools: Tools, room: Path, words: str, which: str) -> Finding:

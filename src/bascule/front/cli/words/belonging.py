@@ -29,9 +29,12 @@ def must_be_here(tools: Tools, host: Hypervisor, name: str) -> None:
 
     Raises Unavailable where the store does not answer: then nobody knows.
     """
-    text = host.marked(name)
-    if not text:
-        return
+    if text := host.marked(name):
+        must_be_home(tools, name, text)
+
+
+def must_be_home(tools: Tools, name: str, text: str) -> None:
+    """Refuse, or raise Unavailable, as ``must_be_here`` does, by the text that a machine is marked with."""
     known = read(text)
     from bascule.recovery.generations import is_handed_over, lineage
 

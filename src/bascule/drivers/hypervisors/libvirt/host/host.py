@@ -5,6 +5,7 @@ its own, so that a daemon that was restarted is noticed by nobody. What lies in 
 
     NAME/disks/DISK-<16 hexadecimal digits>.qcow2   images that ``new_disk`` gave a place to
     NAME/belonging.json                             to which replication group it belongs
+    NAME/starting                                   locked while we start it: ``guard`` says why
     NAME/console.log                                what the serial console said since the last start
     NAME/run/                                       scratch files and a socket, while a machine is replicated
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from ..machine import LibvirtMachine
 from ..states import is_short_of_room
 from .described import USER_NETWORK, Means, domain
 from .doors import barrier, doors_of, open_doors, user_of
+from .guard import HOOKS, MARK, Guard
 from .picture import console_at, screen_of
 from .understood import console_in, definition_of, files_of, is_ours, with_disks_elsewhere
 
@@ -51,6 +53,7 @@ class LibvirtHost:
         self._clock = clock
         self._ids = ids
         self._kind = KINDS[acceleration]
+        self._guard = Guard(folder)
 
     @contextmanager
     def _host(self, doing: str) -> Iterator[Connection]:
@@ -148,7 +151,26 @@ class LibvirtHost:
             return path.read_text() if path.exists() else ""
 
     def _belonging(self, name: str) -> Path:
-        return self._folder / name / "belonging.json"
+        return self._folder / name / MARK
+
+    def guard(self, asking: Sequence[str], settings: Path | None = None) -> str:
+        """See Hypervisor."""
+        if "/system" not in self._uri:
+            raise Refused(
+                "nobody can be asked by the libvirt daemon of a user",
+                cure="set no machine to start by itself, and start them with `bascule machine start`",
+            )
+        with told_of(HOOKS):
+            path = self._guard.post(asking, settings)
+        return (
+            f"libvirt learns of {path} when its daemon starts: `systemctl restart libvirtd` (or virtqemud);"
+            " its machines run on"
+        )
+
+    def starts_unasked(self, name: str) -> bool:
+        """See Hypervisor."""
+        with self._domain(name) as known:
+            return bool(known.autostart()) and not self._guard.is_there
 
     def power(self, name: str) -> Power:
         """See Hypervisor."""
@@ -166,10 +188,12 @@ class LibvirtHost:
                 known.resume()
             if known.isActive():
                 return
-            with told_of(self._folder):
-                self._console(name).parent.mkdir(parents=True, exist_ok=True)
             try:
-                with told(f"{name} does not start", Refused):
+                with (
+                    told_of(self._folder),
+                    told(f"{name} does not start", Refused),
+                    self._guard.passing(name),
+                ):
                     known.create()
             except Refused as refused:
                 if not known.isActive():  # else somebody was faster
@@ -218,7 +242,8 @@ class LibvirtHost:
             self._open_doors(connection, known)
             console = Path(console_in(known.XMLDesc()) or os.devnull)
             said = console.read_bytes() if console.is_file() else b""
-            known.createWithFlags(_PAUSED)
+            with self._guard.passing(name):
+                known.createWithFlags(_PAUSED)
             if said:  # the start emptied it, and how the guest ended is what people look for
                 console.write_bytes(said)
             self._at_rest(name).write_text(str(known.ID()))

@@ -61,10 +61,15 @@ def _is_still(folder: Path, handle: int) -> bool:
         return False
 
 
-def replace_durably(path: Path, text: str) -> None:
-    """Replace a file at once: written aside, synced, renamed, and the folder synced. One caller at a time."""
+def replace_durably(path: Path, text: str, mode: int = 0) -> None:
+    """Replace a file at once: written aside, synced, renamed, and the folder synced. One caller at a time.
+
+    It has a ``mode`` from the first moment, if one is named.
+    """
     aside = path.with_name(f".{path.name}.new")
     with open(aside, "w") as stream:
+        if mode:
+            os.fchmod(stream.fileno(), mode)
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
