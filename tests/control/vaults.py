@@ -16,6 +16,7 @@ from bascule.drivers.sites.fake import FakeSites
 from bascule.model.errors import Exists
 from bascule.model.vault.item import Command, ProtectedItem
 from bascule.model.vault.job import Job, JobState
+from bascule.model.vault.route import NOWHERE, Route
 from bascule.model.vault.vault import Vault
 from bascule.ports.nodes import Nodes
 from lab.waiting import wait_until
@@ -66,7 +67,13 @@ class Node:
         self.catalog.close()
 
 
-def start(catalog: SqlCatalog, sites: FakeSites, instead: Mapping[Command, Workflow] | None = None) -> Node:
+def start(
+    catalog: SqlCatalog,
+    sites: FakeSites,
+    instead: Mapping[Command, Workflow] | None = None,
+    ends: Ends | None = None,
+    route: Route = NOWHERE,
+) -> Node:
     """Start a process's part of a vault."""
     clock, ids = QuickClock(), SystemIds()
     queue = DurableQueue(catalog.engine, ids.random(8).hex(), workers=4, poll_seconds=0.02)
@@ -74,11 +81,11 @@ def start(catalog: SqlCatalog, sites: FakeSites, instead: Mapping[Command, Workf
     try:
         with catalog.writing() as books:
             books.vaults.add(Vault(VAULT))
-            books.items.add(ProtectedItem(ITEM, VAULT, "Web server"))
+            books.items.add(ProtectedItem(ITEM, VAULT, "Web server", route=route))
     except Exists:
         pass  # an earlier process of this vault did
     runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
-    runner.serve({**workflows(Ends(sites, sites)), **(instead or {})}, nodes, every_seconds=0.2)
+    runner.serve({**workflows(ends or Ends(sites, sites)), **(instead or {})}, nodes, every_seconds=0.2)
     return Node(catalog, queue, jobs, sites, runner, nodes)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bascule.drivers.hosts.audit import SqliteAudit
 from bascule.drivers.hosts.database import Database
+from bascule.drivers.hosts.postings import SqlitePostings
 from bascule.drivers.hosts.sqlite import SqliteHosts
 from bascule.drivers.pki.authority import FolderAuthority
 from bascule.front.agents.answers import Answers
@@ -32,7 +33,7 @@ def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool) -> Iterator[Va
     authority = FolderAuthority.make(pki, clock, ids) if create else FolderAuthority(pki, clock, ids)
     database = Database(folder / "hosts.sqlite")
     try:
-        yield VaultDoor(authority, SqliteHosts(database), SqliteAudit(database))
+        yield VaultDoor(authority, SqliteHosts(database), SqliteAudit(database), SqlitePostings(database))
     finally:
         database.close()
 
@@ -58,7 +59,8 @@ def run(
     limits: Limits = _USUAL,
 ) -> None:
     """Keep the door open until ``stop``; ``ready`` hears at which address."""
-    door = Door(Answers(behind.authority, behind.hosts, behind.audit, clock), clock, limits)
+    answers = Answers(behind.authority, behind.hosts, behind.audit, clock, behind.tell)
+    door = Door(answers, clock, limits)
     behind.authority.door()
     sock = listening(address)
     try:

@@ -72,6 +72,12 @@ class Off(Unavailable):
     code = "machine-off"
 
 
+class Underway(Unavailable):
+    """It was begun, or somebody was told to, and it has not ended: ask again with the same words."""
+
+    code = "under-way"
+
+
 class Damaged(BasculeError):
     """Bytes are not what was written. Stop, and keep the evidence."""
 

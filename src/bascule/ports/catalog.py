@@ -113,6 +113,9 @@ class JobBook(Protocol):
     def open(self, vault: str = "") -> tuple[Job, ...]:
         """Return the jobs that have not ended, of a vault or of all."""
 
+    def going_on(self, vault: str, item: str) -> Job | None:
+        """Return the job of an item that has not ended, None if there is none."""
+
     def save(self, job: Job) -> Job:
         """Replace a job and return it with its next version.
 

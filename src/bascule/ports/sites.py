@@ -5,6 +5,9 @@ order whose token was carried out is answered as it was then, and nothing is don
 comes. An order of an older generation than one that was seen, or of an older turn of it, is refused with
 Fenced: it comes from somebody who was taken for dead and is not. Whoever asks may be killed at any moment, so
 there may be nobody to tell that it went well.
+
+What takes its time raises Underway, and goes on: who asks again with the same token hears how it ended. What
+was refused or did not go well was not done, and the same token asked once more has it tried again.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which item is meant, in which generation and turn, and the token of this one order."""
+    """Which item of which vault is meant, in which generation and turn, and the token of this one order."""
 
+    vault: str
     item: str
     generation: int
     turn: int
@@ -31,26 +35,32 @@ class Purpose(StrEnum):
     TEST = "test"
 
 
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """A point that a machine can be started at, by its name, and what it is of."""
+
+    name: str
+    captured_at: float
+    consistency: str
+
+
 class SourceSite(Protocol):
     """Where the machine lives. Raises Unavailable when nobody answers there."""
 
-    def check(self, item: str) -> None:
+    def check(self, order: Order) -> None:
         """Raise Refused, with the rule and the cure, if the item cannot be protected as it is (R-P-2)."""
 
     def relate(self, order: Order) -> None:
         """Establish the relationship, and start initial replication."""
 
-    def is_seeded(self, item: str) -> bool:
+    def is_seeded(self, order: Order) -> bool:
         """Tell whether initial replication has ended and a point can be booted: it did, not *it seems so*."""
 
-    def settle(self, order: Order) -> None:
-        """Apply network and other settings once the item is seeded (R-P-4)."""
+    def resync(self, order: Order) -> int:
+        """Begin to make the replica equal again, now (R-R-2), and return by which number it is known."""
 
-    def resync(self, order: Order) -> None:
-        """Begin to make the replica equal again, now (R-R-2)."""
-
-    def is_equal(self, item: str) -> bool:
-        """Tell whether the resync that was asked for last has ended."""
+    def is_equal(self, order: Order, resync: int) -> bool:
+        """Tell whether a resync has ended."""
 
     def unrelate(self, order: Order) -> None:
         """Remove the relationship with every leftover on this side; nothing to do if there is none."""
@@ -59,11 +69,17 @@ class SourceSite(Protocol):
 class RecoverySite(Protocol):
     """Where the machine would go. Raises Unavailable when nobody answers there."""
 
-    def check(self, item: str) -> None:
+    def check(self, order: Order) -> None:
         """Raise Refused, with the rule and the cure, if the item could not be started here."""
 
-    def latest_point(self, item: str) -> str:
+    def settle(self, order: Order) -> None:
+        """Apply network and other settings once the item is seeded (R-P-4)."""
+
+    def latest_point(self, order: Order) -> str:
         """Return the newest point that can be booted, or raise Missing."""
+
+    def points(self, order: Order) -> tuple[RecoveryPoint, ...]:
+        """Return the newest points that can be booted, the newest first."""
 
     def fence(self, order: Order) -> None:
         """See that the source publishes nothing more: from here on *latest* stays what it is."""

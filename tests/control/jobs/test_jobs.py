@@ -15,10 +15,11 @@ from bascule.control.jobs.run import Ending, Run
 from bascule.control.jobs.runner import Workflow
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
-from bascule.model.errors import Exists, Fenced, Refused
+from bascule.model.errors import Exists, Fenced, Refused, Underway
 from bascule.model.vault.item import Command, Fact, Protection, Side, TestFailover
-from bascule.model.vault.job import Act, JobState, TaskState
+from bascule.model.vault.job import Act, Job, JobState, TaskState
 from bascule.ports.sites import Order
+from lab.waiting import wait_until
 from tests.control.vaults import ITEM, VAULT, Node, start
 
 Start = Callable[..., Node]
@@ -110,11 +111,73 @@ def test_a_job_that_has_nothing_to_do_lets_its_thread_go_and_comes_back(begin: S
     looks: list[int] = []
 
     def waiting(run: Run) -> Ending:
-        run.until("wait", lambda: looks.append(1) or len(looks) == 3, 0.05)
+        run.until("wait", lambda _order: looks.append(1) or len(looks) == 3, 0.05)
         return Ending(Fact.TEST_STARTED)
 
     job = protected(begin({Command.TEST_FAIL_OVER: waiting})).do(Command.TEST_FAIL_OVER)
     assert (job.state, job.attempt, len(looks)) == (JobState.SUCCEEDED, 3, 3)
+
+
+def test_what_is_under_way_outside_holds_no_thread_and_goes_on_at_the_news(begin: Start) -> None:
+    asked: list[str] = []
+
+    def waiting(run: Run) -> Ending:
+        def act(order: Order) -> str:
+            asked.append(order.token)
+            if len(asked) == 1:
+                raise Underway("not yet")
+            return "web-2"
+
+        return Ending(Fact.TEST_STARTED, point=str(run.step("start it", act)))
+
+    node = protected(begin({Command.TEST_FAIL_OVER: waiting}))
+    job = node.jobs.submit(VAULT, ITEM, Command.TEST_FAIL_OVER)
+    wait_until(lambda: parked(node, job), 10, "the job to have nothing to do")
+    node.jobs.tell_of_order(VAULT, f"{job.id}.00")
+    job = node.ended(job)
+    assert (job.state, len(set(asked)), node.item().point) == (JobState.SUCCEEDED, 1, "web-2")
+
+
+def test_news_that_comes_while_a_job_looks_makes_it_look_again(begin: Start) -> None:
+    looks: list[int] = []
+
+    def waiting(run: Run) -> Ending:
+        def look(_order: Order) -> bool:
+            looks.append(1)
+            if len(looks) == 1:
+                node.jobs.tell(VAULT, ITEM)
+            return len(looks) == 2
+
+        run.until("wait", look)
+        return Ending(Fact.TEST_STARTED)
+
+    node = protected(begin({Command.TEST_FAIL_OVER: waiting}))
+    assert node.do(Command.TEST_FAIL_OVER).state is JobState.SUCCEEDED
+
+
+def test_news_of_what_nobody_waits_for_is_let_be(begin: Start) -> None:
+    node = protected(begin())
+    node.jobs.tell(VAULT, ITEM)
+    node.jobs.tell_of_order(VAULT, "nobody.00")
+    assert all(job.is_ended for job in node.jobs.list(VAULT))
+
+
+def test_a_job_that_waits_for_news_is_cancelled_at_once_and_none_of_its_tasks_runs_on(begin: Start) -> None:
+    def waiting(run: Run) -> Ending:
+        run.until("wait for ever", lambda _order: False)
+        return Ending(Fact.TEST_STARTED)
+
+    node = protected(begin({Command.TEST_FAIL_OVER: waiting}))
+    job = node.jobs.submit(VAULT, ITEM, Command.TEST_FAIL_OVER)
+    wait_until(lambda: parked(node, job), 10, "the job to have nothing to do")
+    node.jobs.cancel(VAULT, job.id)
+    job = node.ended(job)
+    assert (job.state, [task.state for task in job.tasks]) == (JobState.CANCELLED, [TaskState.CANCELLED])
+
+
+def parked(node: Node, job: Job) -> bool:
+    found = node.jobs.get(VAULT, job.id)
+    return found.state is JobState.QUEUED and found.attempt > 1
 
 
 def test_a_mistake_in_a_workflow_is_its_jobs_failure(begin: Start) -> None:
@@ -144,9 +207,9 @@ def test_a_catalog_in_a_file_has_one_process(begin: Start, tmp_path: Path) -> No
 
 def test_who_was_taken_for_dead_can_order_nothing_any_more(tmp_path: Path) -> None:
     sites = FakeSites(tmp_path / "w.db")
-    sites.relate(Order(ITEM, 1, 2, "a"))
+    sites.relate(Order(VAULT, ITEM, 1, 2, "a"))
     with pytest.raises(Fenced):
-        sites.unrelate(Order(ITEM, 1, 1, "b"))
+        sites.unrelate(Order(VAULT, ITEM, 1, 1, "b"))
     assert sites.effects(ITEM) == ["relate"]
 
 

@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bascule.apps import door
@@ -18,6 +18,7 @@ from bascule.front.agents.door import Limits
 from bascule.front.cli.door.behind import VaultDoor
 from bascule.ports.vault.audit import Deed
 from bascule.ports.vault.hosts import HostState, RegistrationKey
+from bascule.ports.vault.news import Tell
 from bascule.replication.uplink.joining import register
 from bascule.replication.uplink.papers import Desk, Papers
 from bascule.wire.control.invitation import Invitation, address_parts, door_name
@@ -44,6 +45,7 @@ class House:
     limits: Limits = QUICK
     clock: Shifted = field(default_factory=Shifted)
     address: str = "127.0.0.1:0"
+    tell: Tell = lambda _news: None
 
     def __post_init__(self) -> None:
         self.behind: VaultDoor
@@ -58,7 +60,8 @@ class House:
             self.address = address
             ready.set()
 
-        with door.opened(self.folder, self.clock, SystemIds(), create=True) as self.behind:
+        with door.opened(self.folder, self.clock, SystemIds(), create=True) as behind:
+            self.behind = replace(behind, tell=self.tell)
             words = (self.behind, self.address, self.clock, stop, hear, self.limits)
             thread = threading.Thread(target=door.run, args=words)
             thread.start()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bascule.model.errors import Refused
+from bascule.model.errors import Missing, Refused
 from bascule.model.vault.item import Command
-from bascule.model.vault.job import Act, Job, JobId, Value
+from bascule.model.vault.job import Act, Job, JobId, JobState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
 
@@ -63,6 +63,26 @@ class Jobs:
         """Ask a job to take back what it did and end; it does so before its next step."""
         return self._act(vault, id, Act.CANCEL)
 
+    def tell_of_order(self, vault: str, order: str) -> None:
+        """Let the job look again that gave an order to a host; its id is the order's up to the first dot."""
+        try:
+            item = self.get(vault, JobId(order.partition(".")[0])).item
+        except Missing:
+            return  # purged, or somebody else's order
+        self.tell(vault, item)
+
+    def tell(self, vault: str, item: str) -> None:
+        """Let the item's job look again now, if it has one that waits for news."""
+        with self._catalog.reading() as books:
+            if books.jobs.going_on(vault, item) is None:
+                return
+        with self._catalog.writing() as books:
+            job = books.jobs.going_on(vault, item)
+            if job is not None and job.state is JobState.QUEUED and job.attempt > 1:
+                self._again(books, job)
+            elif job is not None and job.state is JobState.RUNNING and not job.has_news:
+                books.jobs.save(replace(job, has_news=True))
+
     def resume(self, vault: str, id: JobId, answer: str) -> Job:
         """Answer what a job asks, and let it go on."""
         return self._act(vault, id, Act.RESUME, answer)
@@ -77,7 +97,9 @@ class Jobs:
         after = job.after(act)
         if act is Act.CANCEL:
             after = replace(after, is_cancelling=True)
-            return self._again(books, after) if after.state is not job.state else books.jobs.save(after)
+            # One that is queued may be so for later, because it has nothing to do.
+            is_idle = after.state is JobState.QUEUED
+            return self._again(books, after) if is_idle else books.jobs.save(after)
         if act is Act.RESUME:
             return self._again(books, replace(after, question="", answer=answer or "yes"))
         item = books.items.get(vault, job.item)

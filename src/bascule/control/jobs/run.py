@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bascule.model.errors import BasculeError, Cancelled, Unavailable
+from bascule.model.errors import BasculeError, Cancelled, Unavailable, Underway
 from bascule.model.vault.item import Command, Fact
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState, Value
 from bascule.ports.catalog import Books, Catalog
@@ -18,6 +18,9 @@ from bascule.ports.sites import Order
 
 _RETRY_SECONDS = (1.0, 2.0, 4.0)
 """How long a step waits for who does not answer, before the job fails and waits for a person's restart."""
+
+LOOK_SECONDS = 60.0
+"""When an attempt that waits for somebody looks again by itself; news of it wakes the job at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class Run:
     def step(self, name: str, act: Callable[[Order], Value], *, firmly: bool = False) -> Value:
         """Do something once, and return what it returned, now or in an earlier attempt.
 
-        Raises Cancelled instead if somebody cancelled the job, unless it is done ``firmly``.
+        Raises Cancelled instead if somebody cancelled the job, unless it is done ``firmly``. What is under
+        way outside ends the attempt, and the next one asks for it again.
         """
         done = self._begin(name, firmly=firmly)
         if done is not None:
@@ -91,11 +95,11 @@ class Run:
         self._note(name, TaskState.SUCCEEDED, value, None)
         return value
 
-    def until(self, name: str, is_so: Callable[[], bool], every_seconds: float) -> None:
+    def until(self, name: str, is_so: Callable[[Order], bool], every_seconds: float = LOOK_SECONDS) -> None:
         """Go on when something is so; until then the attempt ends, and holds no thread."""
         if self._begin(name, firmly=False) is not None:
             return
-        if not self._patiently(is_so):
+        if not self._patiently(lambda: is_so(self._order(name))):
             raise Parked(every_seconds)
         self._note(name, TaskState.SUCCEEDED, None, None)
 
@@ -123,11 +127,15 @@ class Run:
             known = job.task(name)
             if known is not None and known.state is TaskState.SUCCEEDED:
                 return known
-            if job.is_cancelling and not firmly:
-                raise Cancelled(f"job {job.id} was cancelled before {name}")
-            if known is None or known.state is TaskState.FAILED:
+            is_over = job.is_cancelling and not firmly
+            if is_over and known is not None and known.state is TaskState.RUNNING:
+                ended = replace(known, state=TaskState.CANCELLED, ended=self._desk.clock.now())
+                books.jobs.save(job.with_task(ended))
+            elif not is_over and (known is None or known.state is not TaskState.RUNNING):
                 books.jobs.save(job.with_task(Task(name, TaskState.RUNNING, self._desk.clock.now())))
-            return None
+        if is_over:
+            raise Cancelled(f"job {job.id} was cancelled before {name}")
+        return None
 
     def _note(self, name: str, state: TaskState, value: Value, failure: Failure | None) -> None:
         with self._desk.catalog.writing() as books:
@@ -140,12 +148,14 @@ class Run:
 
     def _order(self, name: str) -> Order:
         job = self._job
-        return Order(job.item, job.generation, job.turn, f"{job.id}/{name}")
+        return Order(job.vault, job.item, job.generation, job.turn, f"{job.id}/{name}")
 
     def _patiently(self, act: Callable[[], Value]) -> Value:
         for seconds in _RETRY_SECONDS:
             try:
                 return act()
+            except Underway as error:
+                raise Parked(LOOK_SECONDS) from error
             except Unavailable:
                 self._desk.clock.sleep(seconds)
         return act()

@@ -88,7 +88,9 @@ class Runner:
             if job.attempt != number or job.is_ended:
                 return None  # an entry that was taken again after its attempt had ended
             started = job.started or self._clock.now()
-            begun = replace(job.after(Act.BEGIN), runner=runner, turn=job.turn + 1, started=started)
+            begun = replace(
+                job.after(Act.BEGIN), runner=runner, turn=job.turn + 1, started=started, has_news=False
+            )
             return books.jobs.save(begun)
 
     def _outcome(self, run: Run, job: Job) -> Callable[[Books, Job], None]:
@@ -118,7 +120,8 @@ class Runner:
     def _pause(self, seconds: float) -> Callable[[Books, Job], None]:
         def end(books: Books, job: Job) -> None:
             after = replace(job.after(Act.PAUSE), attempt=job.attempt + 1, runner="")
-            self._queue.put(books.connection, books.jobs.save(after), 0.0 if job.is_cancelling else seconds)
+            is_urgent = job.is_cancelling or job.has_news
+            self._queue.put(books.connection, books.jobs.save(after), 0.0 if is_urgent else seconds)
 
         return end
 

@@ -23,7 +23,7 @@ def change_point(run: Run, ends: Ends) -> Ending:
     try:
         if not point:
             raise Refused("no point was named", cure="cancel the failover, or ask with a point")
-        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
+        run.step("check the recovery side", ends.recovery.check)
     except Cancelled:
         return Ending(Fact.STARTED, is_stopped=True)
     run.step("remove the machine", remove, firmly=True)

@@ -12,7 +12,7 @@ from .ends import Ends
 def commit(run: Run, ends: Ends) -> Ending:
     """Let the failover stay. Which point it stands on is asked of the recovery side's machine, not of us."""
     try:
-        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
+        run.step("check the recovery side", ends.recovery.check)
     except Cancelled:
         return Ending(Fact.ABANDONED, is_stopped=True)
     run.step("remove the other points", ends.recovery.keep_only, firmly=True)

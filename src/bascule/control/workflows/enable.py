@@ -12,8 +12,8 @@ from .ends import Ends
 def enable(run: Run, ends: Ends) -> Ending:
     """Establish the relationship; a job of its own waits for the first copy and finalises."""
     try:
-        run.step("check the source", lambda order: ends.source.check(order.item))
-        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
+        run.step("check the source", ends.source.check)
+        run.step("check the recovery side", ends.recovery.check)
         run.step("establish the relationship", ends.source.relate)
         return Ending(Fact.RELATED, then=Command.FINALIZE)
     except Cancelled:

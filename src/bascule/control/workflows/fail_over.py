@@ -21,9 +21,9 @@ def fail_over(run: Run, ends: Ends) -> Ending:
         return ends.recovery.start(order, point, Purpose.FAILOVER)
 
     try:
-        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
+        run.step("check the recovery side", ends.recovery.check)
         run.step("fence the source", ends.recovery.fence)
-        latest = run.step("choose the point", lambda order: ends.recovery.latest_point(order.item))
+        latest = run.step("choose the point", ends.recovery.latest_point)
         point = run.input("point") or str(latest)
         run.step("start the machine", start)
         return Ending(Fact.STARTED, point=point)

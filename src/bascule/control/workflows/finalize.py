@@ -7,14 +7,12 @@ from bascule.model.vault.item import Fact
 
 from .ends import Ends
 
-_LOOK_SECONDS = 10.0
-
 
 def finalize(run: Run, ends: Ends) -> Ending:
     """Wait for the first copy, however long it takes, and make the item protected.
 
     Cancelled, it leaves the copy going on: it can be asked for again, or protection be disabled.
     """
-    run.until("wait for initial replication", lambda: ends.source.is_seeded(run.item), _LOOK_SECONDS)
-    run.step("apply the settings", ends.source.settle)
+    run.until("wait for initial replication", ends.source.is_seeded)
+    run.step("apply the settings", ends.recovery.settle)
     return Ending(Fact.SEEDED)

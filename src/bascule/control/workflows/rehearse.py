@@ -17,8 +17,8 @@ def rehearse(run: Run, ends: Ends) -> Ending:
         return ends.recovery.start(order, point, Purpose.TEST)
 
     try:
-        run.step("check the recovery side", lambda order: ends.recovery.check(order.item))
-        latest = run.step("choose the point", lambda order: ends.recovery.latest_point(order.item))
+        run.step("check the recovery side", ends.recovery.check)
+        latest = run.step("choose the point", ends.recovery.latest_point)
         point = run.input("point") or str(latest)
         run.step("start the test machine", start)
         return Ending(Fact.TEST_STARTED)

@@ -8,14 +8,12 @@ from bascule.model.vault.item import Fact
 
 from .ends import Ends
 
-_LOOK_SECONDS = 10.0
-
 
 def resync(run: Run, ends: Ends) -> Ending:
     """Ask for it, and wait until it has ended. Cancelled, nobody waits any more, and it goes on."""
     try:
-        run.step("begin the resynchronisation", ends.source.resync)
-        run.until("wait until the sides are equal", lambda: ends.source.is_equal(run.item), _LOOK_SECONDS)
+        number = int(run.step("begin the resynchronisation", ends.source.resync) or 0)
+        run.until("wait until the sides are equal", lambda order: ends.source.is_equal(order, number))
         return Ending(Fact.RESYNCED)
     except Cancelled:
         return Ending(Fact.RESYNC_STOPPED, is_stopped=True)

@@ -135,6 +135,14 @@ class SqlJobs:
         mine = rows.where(JOBS.c.vault == vault) if vault else rows
         return tuple(job_of(text) for text in self._connection.execute(mine).scalars())
 
+    def going_on(self, vault: str, item: str) -> Job | None:
+        """Return the job of an item that has not ended, None if there is none."""
+        found = sa.select(JOBS.c.document).where(
+            JOBS.c.vault == vault, JOBS.c.item == item, JOBS.c.ended.is_(None)
+        )
+        text = self._connection.execute(found).scalar()
+        return None if text is None else job_of(text)
+
     def save(self, job: Job) -> Job:
         """Replace a job of the version that it was read with."""
         after = replace(job, version=job.version + 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bascule.model.errors import Damaged, Unavailable
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE keys (
@@ -36,6 +36,9 @@ CREATE TABLE deeds (
     number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
     subject TEXT NOT NULL,
     code TEXT NOT NULL, detail TEXT NOT NULL);
+"""
+_OF_VERSION_2 = """
+CREATE TABLE ranks (item TEXT PRIMARY KEY, generation INTEGER NOT NULL, turn INTEGER NOT NULL);
 """
 
 
@@ -91,12 +94,12 @@ class Database:
 
     def _prepare(self, rows: sqlite3.Connection) -> None:
         (found,) = rows.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            for statement in _TABLES.split(";"):
-                rows.execute(statement)
-            rows.execute(f"PRAGMA user_version={_VERSION}")
-        elif found != _VERSION:
+        if found > _VERSION:
             raise Damaged(f"{self._path} is of version {found}, not {_VERSION}", cure="use a newer bascule")
+        for version, tables in enumerate((_TABLES, _OF_VERSION_2), 1):
+            for statement in tables.split(";") if found < version else ():
+                rows.execute(statement)
+        rows.execute(f"PRAGMA user_version={_VERSION}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

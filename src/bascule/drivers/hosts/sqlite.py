@@ -105,13 +105,7 @@ class SqliteHosts:
                 ):
                     raise Refused(f"order {order} was given already, and is another", code="order-differs")
                 return command
-            sequence = int(_host(rows, host)["last_sequence"]) + 1
-            rows.execute("UPDATE hosts SET last_sequence=? WHERE id=?", (sequence, host))
-            rows.execute(
-                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                (host, sequence, order, verb, group, json.dumps(arguments)),
-            )
-        return Command(sequence, order, verb, group, arguments)
+            return add_order(rows, host, order, verb, group, arguments)
 
     def exchange(self, host: str, after: int, results: tuple[Result, ...], limit: int) -> tuple[Command, ...]:
         """Keep results, return what waits."""
@@ -178,6 +172,24 @@ class SqliteHosts:
                 f"SELECT * FROM orders{which} ORDER BY host, sequence", (host, host)
             ).fetchall()
         return tuple(map(_order, found))
+
+
+def add_order(
+    rows: sqlite3.Connection, host: str, order: str, verb: str, group: str, arguments: Mapping[str, Json]
+) -> Command:
+    """Write the next command of a host down."""
+    sequence = int(_host(rows, host)["last_sequence"]) + 1
+    rows.execute("UPDATE hosts SET last_sequence=? WHERE id=?", (sequence, host))
+    rows.execute(
+        "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        (host, sequence, order, verb, group, json.dumps(arguments)),
+    )
+    return Command(sequence, order, verb, group, arguments)
+
+
+def refuse_stranger(rows: sqlite3.Connection, host: str) -> None:
+    """Refuse a host that is not known, or revoked."""
+    _host(rows, host)
 
 
 def _check_key(rows: sqlite3.Connection, claim: Claim, now: float) -> str:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bascule.model.errors import Fenced, Missing, Refused, Unavailable
-from bascule.ports.sites import Order, Purpose
+from bascule.ports.sites import Order, Purpose, RecoveryPoint
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS effects (token TEXT PRIMARY KEY, item TEXT, verb TEXT, answer TEXT);
@@ -39,9 +39,9 @@ class FakeSites:
             for statement in _TABLES.split(";"):
                 world.execute(statement)
 
-    def check(self, item: str) -> None:
+    def check(self, order: Order) -> None:
         """Refuse if somebody said so."""
-        self._stumble("check", item)
+        self._stumble("check", order.item)
 
     def relate(self, order: Order) -> None:
         """Relate the item, whose first copy is done at once."""
@@ -54,35 +54,41 @@ class FakeSites:
             ),
         )
 
-    def is_seeded(self, item: str) -> bool:
+    def is_seeded(self, order: Order) -> bool:
         """Tell whether the item was related."""
-        self._stumble("is_seeded", item)
-        return bool(self.rows("SELECT 1 FROM related WHERE item = ?", item))
+        self._stumble("is_seeded", order.item)
+        return bool(self.rows("SELECT 1 FROM related WHERE item = ?", order.item))
 
     def settle(self, order: Order) -> None:
         """Settle nothing."""
         self._do(order, "settle")
 
-    def resync(self, order: Order) -> None:
+    def resync(self, order: Order) -> int:
         """Resynchronise at once."""
         self._do(order, "resync")
+        return 1
 
-    def is_equal(self, item: str) -> bool:
+    def is_equal(self, order: Order, resync: int) -> bool:
         """Tell that the sides are equal."""
-        self._stumble("is_equal", item)
-        return True
+        self._stumble("is_equal", order.item)
+        return resync == 1
 
     def unrelate(self, order: Order) -> None:
         """Forget the relationship."""
         self._do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
 
-    def latest_point(self, item: str) -> str:
+    def latest_point(self, order: Order) -> str:
         """Return the highest number."""
-        self._stumble("latest_point", item)
-        [(number,)] = self.rows("SELECT MAX(number) FROM points WHERE item = ?", item)
+        self._stumble("latest_point", order.item)
+        [(number,)] = self.rows("SELECT MAX(number) FROM points WHERE item = ?", order.item)
         if number is None:
-            raise Missing(f"{item} has no point")
-        return f"{item}/{number}"
+            raise Missing(f"{order.item} has no point")
+        return f"{order.item}/{number}"
+
+    def points(self, order: Order) -> tuple[RecoveryPoint, ...]:
+        """Return all numbers, the highest first."""
+        rows = self.rows("SELECT number FROM points WHERE item = ? ORDER BY number DESC", order.item)
+        return tuple(RecoveryPoint(f"{order.item}/{number}", 0.0, "crash") for (number,) in rows)
 
     def fence(self, order: Order) -> None:
         """Fence the source."""

@@ -13,6 +13,7 @@ from bascule.model.vault.commands import Command
 from bascule.ports.chance import Clock
 from bascule.ports.vault.audit import Audit, Deed
 from bascule.ports.vault.hosts import Claim, Hosts
+from bascule.ports.vault.news import News, Tell
 from bascule.ports.vault.pki import Authority, Certificate
 from bascule.wire.control import messages
 from bascule.wire.control.messages import COMMANDS_MAX, Exchange
@@ -21,11 +22,20 @@ from bascule.wire.control.messages import COMMANDS_MAX, Exchange
 class Answers:
     """The vault as a host sees it. Thread-safe; each method may wait for a disk."""
 
-    def __init__(self, authority: Authority, hosts: Hosts, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        hosts: Hosts,
+        audit: Audit,
+        clock: Clock,
+        tell: Tell,
+    ) -> None:
+        """``tell`` hears of what hosts say, after it is kept."""
         self._authority = authority
         self._hosts = hosts
         self._audit = audit
         self._clock = clock
+        self._tell = tell
 
     def name_of(self, certificate: bytes) -> str:
         """Return which host a certificate speaks of; whether it may come in is another question."""
@@ -65,13 +75,22 @@ class Answers:
     def commands(self, asked: Exchange, guest: Certificate) -> tuple[Command, ...]:
         """Keep what became of commands, and return those that wait."""
         _check_own(asked.host, guest)
-        return self._hosts.exchange(guest.host, asked.after, asked.results, COMMANDS_MAX)
+        found = self._hosts.exchange(guest.host, asked.after, asked.results, COMMANDS_MAX)
+        for result in asked.results:
+            self._tell(News(order=result.id))
+        return found
 
     def report(self, body: bytes, guest: Certificate) -> bytes:
         """Keep what a host says of itself."""
         said = messages.report_from(body)
         _check_own(said.host, guest)
-        return messages.kept_written(self._hosts.report(said, self._clock.now()))
+        kept = self._hosts.report(said, self._clock.now())
+        for group, fields in said.groups.items():
+            if _NEWS & fields.keys():
+                self._tell(News(group=group))
+        for group in said.gone:
+            self._tell(News(group=group))
+        return messages.kept_written(kept)
 
     def waited_for(self) -> frozenset[str]:
         """Return the hosts for which commands wait."""
@@ -83,6 +102,8 @@ class Answers:
 
 
 _DETAIL_MAX = 500
+# What a job may be waiting for; how old what is safe is, said every ten seconds, is nobody's news.
+_NEWS = {"state", "generation", "resynced", "wish"}
 
 
 def _check_own(host: str, guest: Certificate) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from bascule.model.errors import BasculeError
+from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 _TEXT_MAX = 2000
@@ -25,7 +25,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a command: heard and written down as a wish of this generation, or refused."""
+    """What became of a command: heard and written down as a wish of this generation, carried out, or refused.
+
+    ``value`` is what an errand found or made. ``is_passing`` says of what was not done that the same may go
+    well another time.
+    """
 
     sequence: int
     id: str
@@ -34,14 +38,22 @@ class Result:
     code: str = ""
     message: str = ""
     cure: str = ""
+    value: str = ""
+    is_passing: bool = False
 
     @classmethod
-    def of(cls, command: Command, error: BasculeError | None, generation: int = 0) -> Result:
+    def of(cls, command: Command, error: BasculeError | None, generation: int = 0, value: str = "") -> Result:
         """Return what became of a command."""
         if error is None:
-            return cls(command.sequence, command.id, True, generation)
+            return cls(command.sequence, command.id, True, generation, value=value)
         message, cure = error.message[:_TEXT_MAX], error.cure[:_TEXT_MAX]
-        return cls(command.sequence, command.id, False, 0, error.code, message, cure)
+        is_passing = isinstance(error, Unavailable)
+        return cls(command.sequence, command.id, False, 0, error.code, message, cure, is_passing=is_passing)
+
+    def error(self) -> BasculeError:
+        """Return what kept a command from being carried out."""
+        kind = Unavailable if self.is_passing else Damaged if self.code == Damaged.code else Refused
+        return kind(self.message, cure=self.cure, code=self.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class TaskState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Job:
 
     ``runner`` is who runs it now: a process that was taken for dead and is not finds another's name there,
     and stops. ``turn`` counts the runners, for the sites to know the last one. ``is_cancelling`` is the flag
-    that steps look at. ``question`` is what a person is asked, and ``answer`` what was said.
+    that steps look at. ``has_news`` says that something came in of what the job may be waiting for, so that
+    it looks again before it waits. ``question`` is what a person is asked, and ``answer`` what was said.
     """
 
     id: JobId
@@ -125,6 +127,7 @@ class Job:
     turn: int = 0
     runner: str = ""
     is_cancelling: bool = False
+    has_news: bool = False
     question: str = ""
     answer: str = ""
     started: float | None = None

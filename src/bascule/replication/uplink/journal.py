@@ -29,8 +29,15 @@ class Journal:
         self.done, self.results = result.sequence, (*self.results, result)
         self._write()
 
+    def accept(self, sequence: int) -> None:
+        """Say that a command was heard whose result comes later, from elsewhere."""
+        self.done = sequence
+        self._write()
+
     def confirm(self, results: tuple[Result, ...]) -> None:
         """Let go of results that the vault has."""
+        if not set(results) & set(self.results):
+            return
         self.results = tuple(one for one in self.results if one not in results)
         self._write()
 

@@ -31,6 +31,11 @@ def obey(folder: ProviderFolder, command: Command) -> Result:
         return Result.of(command, error)
 
 
+def wished(before: Wish | None, command: Command) -> Wish:
+    """Return what a command to protect a group would have wished, and wish nothing."""
+    return _protect(before or Wish(command.group, (), ""), Fields(command.arguments))
+
+
 class _Done(Exception):
     """The wish names the command already."""
 

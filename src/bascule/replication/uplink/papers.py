@@ -5,6 +5,7 @@
     next.key       a private key that the vault was asked to vouch for, 0600; durable before it is asked
     joining.json   the host's id and the private key that it registers with, 0600, until it is registered
     journal.json   which commands were carried out; see ``journal``
+    errands/       commands that take their time; see ``errands``
     state.json     when the vault was last spoken to, and what was wrong
 
 Order of registering: ``joining.json``, the question, ``host.pem``, ``vault.json``; of renewing:
@@ -15,6 +16,7 @@ same key, and the vault gives the same answer.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -60,6 +62,7 @@ class Desk:
     def __init__(self, provider: Path) -> None:
         self.path = provider / "vault"
         self.pem = self.path / "host.pem"
+        self.errands = self.path / "errands"
         self._vault = self.path / "vault.json"
         self._next = self.path / "next.key"
         self._joining = self.path / "joining.json"
@@ -145,6 +148,8 @@ class Desk:
         ):
             with told_of(path):
                 path.unlink(missing_ok=True)
+        with told_of(self.errands):
+            shutil.rmtree(self.errands, ignore_errors=True)
 
     def contact(self) -> Contact:
         """Return how it stands with the vault."""

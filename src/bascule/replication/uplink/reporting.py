@@ -1,8 +1,8 @@
 """What a host says of its groups: only what changed, and the less urgent the later.
 
 Where an item stands and what is wrong with it is said within a second, how old what is safe of it is every
-ten, and sums every minute. What the vault does not have yet is known by the number of the report that it
-kept: if that is another one, everything is said again.
+ten, and sums every minute; all of it with a new state. What the vault does not have yet is known by the
+number of the report that it kept: if that is another one, everything is said again.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Reporter:
         said = self._said.get(group)
         if said is None:
             return dict(fields)
+        if said.get("state") != fields.get("state"):
+            held = set()  # a job may have waited for it, and looks at all of it once
         return {k: value for k, value in fields.items() if k not in held and said.get(k, _NEVER) != value}
 
     def _look(self) -> dict[str, dict[str, Json]]:

@@ -1,22 +1,26 @@
 """The host's side of the door: two threads, each with a line of its own, for as long as the provider runs.
 
-One waits for commands and carries them out; the other one tells what changed. Without a vault, or when it
-does not answer, replication goes on as it is: nothing here is waited for.
+One waits for commands and carries them out, or has them carried out (``errands``); the other one tells what
+changed, and what became of errands. Without a vault, or when it does not answer, replication goes on as it
+is: nothing here is waited for.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
 from bascule.model.errors import BasculeError, Refused, Unavailable
+from bascule.model.vault.commands import Command
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.pki import Credentials
 from bascule.replication.provider.folder import ProviderFolder
 from bascule.wire.control import messages
 
+from .errands import CarryOut, Errands, Hands
 from .joining import renew
 from .journal import Journal
 from .line import Line
@@ -30,6 +34,7 @@ _LOOK_SECONDS = 1.0
 # Longer than the door lets anybody wait.
 _WAIT_SECONDS = 90.0
 _CONTACT_SECONDS = 10.0
+_NEWS_SECONDS = 0.1
 _HANG_UPS = 3
 
 
@@ -52,13 +57,20 @@ class Uplink:
         clock: Clock,
         ids: Ids,
         pace: Pace = Pace(),
+        verbs: Mapping[str, CarryOut] | None = None,
     ) -> None:
+        """``verbs`` are what the vault may have done beside wishes, each by its name."""
         self._folder = folder
         self._desk = Desk(folder.path)
         self._credentials = credentials
         self._clock = clock
         self._ids = ids
         self._pace = pace
+        self._errands = Errands(self._desk.errands)
+        self._hands = Hands(self._errands, verbs or {}, self._tell_soon)
+        # One of the two threads at a time has to do with the journal.
+        self._hearing = threading.Lock()
+        self._news = threading.Event()
         self._commands, self._facts = Line(as_guest=True), Line(as_guest=True)
         # Held by whoever changes the certificate, and by the report that is under way with the old one.
         self._renewing = threading.Lock()
@@ -69,12 +81,16 @@ class Uplink:
     def run(self, over: threading.Event) -> None:
         """Be in touch until it is over."""
         waiting = threading.Thread(target=self._wait_for_commands, args=(over,), name="vault")
+        hands = threading.Thread(target=self._hands.run, args=(over,), name="hands")
         waiting.start()
+        hands.start()
         try:
             self._report(over)
         finally:
             over.wait()
             self._wake.set()
+            self._hands.stop()
+            hands.join()
             self._commands.hang_up(for_good=True)
             waiting.join()
             self._facts.hang_up()
@@ -85,7 +101,7 @@ class Uplink:
         reporter: Reporter | None = None
         seen: Papers | None = None
         failures, pause = 0, 0.0
-        while not over.wait(pause or _LOOK_SECONDS):
+        while not self._paused(over, pause):
             pause = 0.0
             try:
                 if _is_another(papers := self._desk.papers(), seen):
@@ -96,6 +112,7 @@ class Uplink:
                     self._wake.set()
                 if reporter is not None:
                     self._tell(reporter)
+                    self._tell_results()
                 failures = 0
             except BasculeError as error:
                 failures += 1
@@ -112,6 +129,26 @@ class Uplink:
                 return
             answer = self._facts.ask(papers, "facts", messages.written(report))
         reporter.kept(report, messages.kept_from(answer), self._clock.monotonic())
+
+    def _tell_results(self) -> None:
+        """Tell what became of errands by this line: the other one may be waiting for long."""
+        self._news.clear()
+        papers = self._desk.papers()
+        if papers is not None and self._errands.results():
+            with self._renewing:
+                self._exchange(papers, self._facts, only_to_tell=True)
+
+    def _tell_soon(self) -> None:
+        self._news.set()
+
+    def _paused(self, over: threading.Event, seconds: float) -> bool:
+        """Wait until it is time to look again; an errand that has ended is told at once."""
+        left = seconds or _LOOK_SECONDS
+        while left > 0 and not over.wait(_NEWS_SECONDS):
+            left -= _NEWS_SECONDS
+            if self._news.is_set() and not seconds:
+                break
+        return over.is_set()
 
     # What is heard.
 
@@ -141,24 +178,41 @@ class Uplink:
         What cannot be done at the moment is not done, and asked for again.
         """
         papers = self._valid(papers)
-        journal = Journal(self._desk.path / "journal.json")
-        results = journal.results[: messages.COMMANDS_MAX]
-        asked = messages.Exchange(papers.host, journal.done, results)
         try:
-            answer = self._commands.ask(papers, "commands", messages.written(asked), _WAIT_SECONDS)
+            self._exchange(papers, self._commands)
         except Unavailable as error:
             self._hang_ups = self._hang_ups + 1 if error.code == "hung-up" else 0
             raise
         self._hang_ups = 0
         self._touched()
-        if results:
+
+    def _exchange(self, papers: Papers, line: Line, *, only_to_tell: bool = False) -> None:
+        """Tell results, hear commands. Both threads may at once: what both hear the second one lets be."""
+        with self._hearing:
+            journal = self._journal()
+            results = (*journal.results, *self._errands.results())[: messages.COMMANDS_MAX]
+        if only_to_tell and not results:
+            return  # the other thread was faster, and an exchange that tells nothing waits
+        asked = messages.Exchange(papers.host, journal.done, results)
+        answer = line.ask(papers, "commands", messages.written(asked), _WAIT_SECONDS)
+        with self._hearing:
+            journal = self._journal()
             journal.confirm(results)
-        for command in messages.commands_from(answer):
-            if command.sequence > journal.done:
-                log.info(
-                    "replication.command_heard", command=command.id, verb=command.verb, item=command.group
-                )
-                journal.add(obey(self._folder, command))
+            self._errands.confirm(results)
+            for command in messages.commands_from(answer):
+                if command.sequence > journal.done:
+                    self._obey(command, journal)
+
+    def _journal(self) -> Journal:
+        return Journal(self._desk.path / "journal.json")
+
+    def _obey(self, command: Command, journal: Journal) -> None:
+        log.info("replication.command_heard", command=command.id, verb=command.verb, item=command.group)
+        if self._hands.knows(command.verb):
+            self._hands.take(command)
+            journal.accept(command.sequence)
+        else:
+            journal.add(obey(self._folder, command))
 
     def _valid(self, papers: Papers) -> Papers:
         """Return papers with a certificate that has time left; if it cannot be renewed yet, the old one."""

@@ -22,6 +22,8 @@ STRANGER_BYTES = 16 << 10
 GUEST_BYTES = 4 << 20
 COMMANDS_MAX = 64
 GROUPS_MAX = 4096
+# What an errand may answer: a list of some hundred points. All of an exchange fit into what a guest may say.
+VALUE_CHARACTERS = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,9 @@ def renewal_words(vault: str, host: str, serial: str, request: str) -> bytes:
 def _result_document(result: Result) -> dict[str, Json]:
     found: dict[str, Json] = {"sequence": result.sequence, "id": result.id, "is_done": result.is_done}
     if result.is_done:
-        return found | {"generation": result.generation}
-    return found | {"code": result.code, "message": result.message, "cure": result.cure}
+        return found | {"generation": result.generation} | ({"value": result.value} if result.value else {})
+    passing = {"is_passing": True} if result.is_passing else {}
+    return found | {"code": result.code, "message": result.message, "cure": result.cure} | passing
 
 
 def _result(found: Fields) -> Result:
@@ -201,6 +204,8 @@ def _result(found: Fields) -> Result:
         found.text("code", default=""),
         found.text("message", 2000, default=""),
         found.text("cure", 2000, default=""),
+        found.text("value", VALUE_CHARACTERS, default=""),
+        found.flag("is_passing", default=False),
     )
 
 

@@ -80,9 +80,9 @@ class Fields:
             refuse(f"{name} is to be a whole number")
         return value
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: str, *, default: bool | None = None) -> bool:
         """Return a yes or a no."""
-        value = self._found.get(name)
+        value = self._found.get(name, default)
         if not isinstance(value, bool):
             refuse(f"{name} is to be true or false")
         return value

@@ -15,6 +15,7 @@ from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
 
 from . import joining
+from .errands import verbs_of
 from .lending import Lending
 from .naming import FolderPath, provider_of
 
@@ -43,16 +44,36 @@ def run(
     ] = 4,
     workers: Workers = 2,
     limit: Limit = "",
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="FOLDER",
+            help="The host of machines that a vault may have machines taken over to. [none]",
+            show_default=False,
+        ),
+    ] = "",
+    replicas: Annotated[
+        Path | None,
+        typer.Option(
+            "--replicas",
+            metavar="FOLDER",
+            help="Room for what these write. [replicas/ of the provider's folder]",
+            show_default=False,
+        ),
+    ] = None,
     is_json: Json = False,
 ) -> None:
     """Keep the machines replicated that `bascule protect` names, until Ctrl-C or SIGTERM.
 
     The provider may be killed at any moment: the next one goes on where it was. Commands may be given while
-    none runs; they are obeyed when one does.
+    none runs; they are obeyed when one does. Joined to a vault (`bascule provider register`), it does what
+    that has it do; with --host also tests of failover and failovers.
 
     \b
     Examples:
       bascule provider run /srv/provider
+      bascule provider run /srv/provider --host /srv/vm
       bascule provider run /srv/provider --limit 50M,5M@mon-fri/08:00-18:00 --threads 8
     """
     from bascule.replication.provider.conductor import Conductor
@@ -69,7 +90,8 @@ def run(
     with on_stop(ask):
         screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
         provider = provider_of(tools, folder)
-        uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids)
+        verbs = verbs_of(tools, provider, host, replicas or folder / "replicas")
+        uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
         Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
 
 

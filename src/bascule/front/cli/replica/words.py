@@ -15,7 +15,9 @@ from bascule.front.cli.words.options import host_of, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
 
 if TYPE_CHECKING:
-    from bascule.recovery.record import Record
+    from bascule.front.cli.tools import Tools
+    from bascule.ports.hypervisors import Hypervisor
+    from bascule.recovery.record import Record, Say
     from bascule.recovery.site import Site
 
 _USUAL = "/var/lib/bascule/replicas"
@@ -61,12 +63,18 @@ class Where(NamedTuple):
 @contextmanager
 def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Site]:
     """Open store and host."""
+    with site_at(tools_of(context), where, host_of(context, where.host), screen.note) as site:
+        yield site
+
+
+@contextmanager
+def site_at(tools: Tools, where: Where, hypervisor: Hypervisor, say: Say) -> Iterator[Site]:
+    """Open a store for a host that is open."""
     from bascule.data.pipeline.flow.conduct import Conduct
     from bascule.data.pipeline.flow.progress import Meter
     from bascule.recovery.record import Records
     from bascule.recovery.site import Site
 
-    tools = tools_of(context)
     root = where.folder or Path(tools.settings.get("BASCULE_REPLICAS", _USUAL))
     words = [where.store]
     for option, path in (("--key-file", where.key_file), ("--passphrase-file", where.passphrase_file)):
@@ -77,14 +85,14 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
         records = Records(root.absolute())
         yield Site(
             vault,
-            host_of(context, where.host),
+            hypervisor,
             serving,
             tools.images(),
             lambda: Conduct(Meter(tools.clock), workers=where.workers, readers=where.workers),
             records,
             tools.ids,
             tools.who,
-            screen.note,
+            say,
             belonging,
         )
 

@@ -1,0 +1,63 @@
+"""``ports.vault.postings`` in the file of ``SqliteHosts``: a posting is an order, and a rank beside it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from bascule.model.errors import Fenced
+from bascule.model.vault.commands import Json, Result
+from bascule.ports.vault.postings import Posting
+
+from .database import Database
+from .sqlite import add_order, refuse_stranger
+
+
+class SqlitePostings:
+    """Commands to hosts as jobs give them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, posting: Posting) -> Result | None:
+        """Have a host do something, and return what became of it."""
+        with self._database.write() as rows:
+            refuse_stranger(rows, posting.host)
+            _keep_rank(rows, posting)
+            found = rows.execute(
+                "SELECT sequence, result FROM orders WHERE host=? AND id=?", (posting.host, posting.id)
+            ).fetchone()
+            if found is None:
+                arguments = posting.arguments
+                add_order(rows, posting.host, posting.id, posting.verb, posting.group, arguments)
+                return None
+            sequence, text = found
+            result = Result(**json.loads(text)) if text else None
+            if result is not None and not result.is_done:
+                # Its line stays, under another name, and the id is free for another try.
+                rows.execute(
+                    "UPDATE orders SET id=? WHERE host=? AND sequence=?",
+                    (f"{posting.id}.{sequence}", posting.host, sequence),
+                )
+        return result
+
+    def said(self, host: str, group: str) -> Mapping[str, Json] | None:
+        """Return what a host said last of a group."""
+        with self._database.read() as rows:
+            found = rows.execute("SELECT fields FROM facts WHERE host=? AND grp=?", (host, group)).fetchone()
+        if found is None:
+            return None
+        fields: Mapping[str, Json] = json.loads(found[0])
+        return fields
+
+
+def _keep_rank(rows: sqlite3.Connection, posting: Posting) -> None:
+    rank = (posting.generation, posting.turn)
+    if not posting.generation:
+        return
+    last = rows.execute("SELECT generation, turn FROM ranks WHERE item=?", (posting.item,)).fetchone()
+    if last is not None and last > rank:
+        raise Fenced(f"{posting.item} was given later orders than {posting.id}")
+    if last != rank:
+        rows.execute("INSERT OR REPLACE INTO ranks VALUES (?, ?, ?)", (posting.item, *rank))

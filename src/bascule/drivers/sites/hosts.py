@@ -1,0 +1,210 @@
+"""Both ends of replications on hosts that registered with the vault.
+
+An order becomes a command to a host, which is there until the host has carried it out, however long that is
+away, and its answer is kept (``ports.vault.postings``). So nobody waits here: an order whose answer is not
+there yet is Underway. That a copy has ended, or a group is gone, is a fact that the host reports.
+
+The route of an item says which hosts its ends are. Its group on a host and in the store has the item's id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from zlib import crc32
+
+from bascule.model.errors import Refused, Underway
+from bascule.model.policies import Policy
+from bascule.model.vault.commands import Json, Result
+from bascule.model.vault.route import Route
+from bascule.ports.sites import Order, Purpose, RecoveryPoint
+from bascule.ports.vault.postings import Posting, Postings
+
+_REPLICATING = {"replicating", "machine is off"}
+
+RouteOf = Callable[[str, str], tuple[Route, Policy]]
+"""Returns the route and the policy of an item of a vault."""
+
+
+class Lines:
+    """Asks hosts, for both ends. Safe to use from several threads."""
+
+    def __init__(self, postings: Postings, route_of: RouteOf) -> None:
+        self._postings = postings
+        self._route_of = route_of
+
+    def route(self, order: Order) -> Route:
+        """Return the route of the item that is meant."""
+        return self._route_of(order.vault, order.item)[0]
+
+    def wish(self, order: Order) -> dict[str, Json]:
+        """Return what the source is to protect, and how."""
+        route, policy = self._route_of(order.vault, order.item)
+        return {
+            "machines": [route.machine],
+            "store": route.store,
+            "key_file": route.key_file,
+            "policy": {
+                "interval_seconds": policy.interval_seconds,
+                "retention": policy.retention,
+                "rpo_threshold_seconds": policy.rpo_threshold_seconds,
+                "resync_hours": policy.resync_hours,
+                "app_consistent_seconds": policy.app_consistent_seconds,
+            },
+        }
+
+    def ask(self, order: Order, host: str, verb: str, arguments: Mapping[str, Json]) -> Result | None:
+        """Have a host do something; None while it has not told what became of it."""
+        if not host:
+            raise Refused(
+                f"{order.item} has no route: nobody knows which host it is on",
+                cure="disable protection, and enable it with a route",
+                code="no-route",
+            )
+        rank = (order.generation, order.turn)
+        posting = Posting(host, _id(order), verb, order.item, order.item, *rank, arguments)
+        result = self._postings.ask(posting)
+        if result is not None and not result.is_done:
+            raise result.error()
+        return result
+
+    def answer(self, order: Order, host: str, verb: str, arguments: Mapping[str, Json]) -> Result:
+        """Have a host do something and return what became of it; Underway until that is known."""
+        result = self.ask(order, host, verb, arguments)
+        if result is None:
+            raise Underway(f"host {host} has not told yet what became of {verb} {order.item}")
+        return result
+
+    def said(self, order: Order) -> Mapping[str, Json] | None:
+        """Return what the source said last of the item, None if nothing or that it is gone."""
+        return self._postings.said(self.route(order).source, order.item)
+
+
+class SourceHosts:
+    """See ``ports.sites.SourceSite``."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def check(self, order: Order) -> None:
+        """Refuse what cannot be protected."""
+        self._have(order, "check-source", self._lines.wish(order))
+
+    def relate(self, order: Order) -> None:
+        """Have the source protect the machine."""
+        self._have(order, "protect", self._lines.wish(order))
+
+    def is_seeded(self, order: Order) -> bool:
+        """Tell whether there is a point, and the host obeys the newest wish."""
+        said = self._of_newest_wish(order)
+        return said is not None and said.get("newest") is not None and said.get("state") in _REPLICATING
+
+    def resync(self, order: Order) -> int:
+        """Have the source compare, and return the generation of its wish."""
+        return self._have(order, "resync", {}).generation
+
+    def is_equal(self, order: Order, resync: int) -> bool:
+        """Tell whether the source has heard the wish of that generation, and did all resyncs since."""
+        said = self._of_newest_wish(order)
+        if said is None or _whole(said.get("generation")) < resync:
+            return False
+        wish = said.get("wish")
+        return isinstance(wish, Mapping) and _whole(said.get("resynced")) >= _whole(wish.get("resync"))
+
+    def unrelate(self, order: Order) -> None:
+        """Have the source let go, and wait until it says that it has."""
+        self._have(order, "unprotect", {})
+        if self._lines.said(order) is not None:
+            host = self._lines.route(order).source
+            raise Underway(f"host {host} has not told yet that it let go of {order.item}")
+
+    def _have(self, order: Order, verb: str, arguments: Mapping[str, Json]) -> Result:
+        return self._lines.answer(order, self._lines.route(order).source, verb, arguments)
+
+    def _of_newest_wish(self, order: Order) -> Mapping[str, Json] | None:
+        said = self._lines.said(order)
+        wish = said and said.get("wish")
+        if not said or not isinstance(wish, Mapping) or said.get("generation") != wish.get("generation"):
+            return None
+        return said
+
+
+class RecoveryHosts:
+    """See ``ports.sites.RecoverySite``."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def check(self, order: Order) -> None:
+        """Refuse what could not be started there."""
+        self._have(order, "check-recovery")
+
+    def settle(self, order: Order) -> None:
+        """See that the machine could be started there as what it is to be."""
+        self._have(order, "settle")
+
+    def latest_point(self, order: Order) -> str:
+        """Return the newest point."""
+        return f"{order.item}/{self._have(order, 'latest')}"
+
+    def points(self, order: Order) -> tuple[RecoveryPoint, ...]:
+        """Return the newest points, the newest first."""
+        found = json.loads(self._have(order, "points"))
+        return tuple(RecoveryPoint(f"{order.item}/{number}", at, kind) for number, at, kind in found)
+
+    def fence(self, order: Order) -> None:
+        """Have the recovery side fence the source in the store; the source is not asked."""
+        self._have(order, "fence")
+
+    def start(self, order: Order, point: str, purpose: Purpose) -> str:
+        """Start a machine at a point."""
+        verb = "test" if purpose is Purpose.TEST else "fail-over"
+        return self._have(order, verb, point=_number(point))
+
+    def remove(self, order: Order, purpose: Purpose) -> None:
+        """Take away what was started."""
+        self._have(order, "clean-up" if purpose is Purpose.TEST else "cancel")
+
+    def let_go(self, order: Order) -> None:
+        """Let the source take the group back from the session that fenced it.
+
+        Nobody waits for that: a source that is down hears it when it is back.
+        """
+        session = self._have(_part(order, "owner"), "owner")
+        source = self._lines.route(order).source
+        self._lines.ask(_part(order, "resume"), source, "resume", {"take_over": session})
+
+    def keep_only(self, order: Order) -> None:
+        """Commit, which removes the other points."""
+        self._have(order, "commit")
+
+    def forget(self, order: Order) -> None:
+        """Remove points and what a recovery left."""
+        self._have(order, "forget")
+
+    def _have(self, order: Order, verb: str, **arguments: Json) -> str:
+        route = self._lines.route(order)
+        place = {"store": route.store, "key_file": route.key_file}
+        return self._lines.answer(order, route.recovery, verb, {**place, **arguments}).value
+
+
+def _id(order: Order) -> str:
+    """Return a token as a name on the wire; the job's id comes first."""
+    job, _, step = order.token.partition("/")
+    return f"{job}.{crc32(step.encode()):08x}"
+
+
+def _part(order: Order, name: str) -> Order:
+    return replace(order, token=f"{order.token}/{name}")
+
+
+def _number(point: str) -> int:
+    number = point.rpartition("/")[2]
+    if not number.isdecimal():
+        raise Refused(f"{point!r} is no point", cure="name it as the list of points does", code="bad-point")
+    return int(number)
+
+
+def _whole(value: Json) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,57 @@
+"""What a vault may have a provider's host do beside wishes: the verbs, bound to the tools of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bascule.front.cli.tools import Tools
+from bascule.model.errors import Refused
+from bascule.model.vault.commands import Command
+
+from .checking import complaints
+
+if TYPE_CHECKING:
+    from bascule.recovery.errands import Place
+    from bascule.recovery.site import Site
+    from bascule.replication.provider.folder import ProviderFolder
+
+log = structlog.get_logger(__name__)
+
+
+def verbs_of(
+    tools: Tools, provider: ProviderFolder, host: str, replicas: Path
+) -> Mapping[str, Callable[[Command], str]]:
+    """Return the verbs, each by its name."""
+    from bascule.front.cli.replica.words import Where, site_at
+    from bascule.recovery.errands import verbs
+    from bascule.replication.uplink.obeying import wished
+
+    @contextmanager
+    def open_site(place: Place) -> Iterator[Site]:
+        if not host:
+            raise Refused(
+                "this host takes no machines over",
+                cure="start its provider with --host, which names the host of machines",
+                code="no-host",
+            )
+        where = Where(place.store, host, replicas, Path(place.key_file), None)
+        with site_at(tools, where, tools.open_hypervisor(host), _say) as site:
+            yield site
+
+    def check_source(command: Command) -> str:
+        item = provider.item(command.group)
+        wish = wished(item.wish(), command)
+        found = complaints(tools, item, wish, is_new=item.stamp() is None)
+        found.refuse()
+        return ""
+
+    return {"check-source": check_source, **verbs(open_site, tools.clock)}
+
+
+def _say(text: str) -> None:
+    log.info("recovery.step_began", what=text)

@@ -1,0 +1,188 @@
+"""What a vault may have a host do with machines that it takes over: verbs of this room, each by its name.
+
+Each may be asked for again after any death, as the verbs themselves may. Which hypervisor takes machines
+over, and where they keep what they write, is for the host's operator to say and for no vault; what a vault
+names is the store, its key's file and what machines are to be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from bascule.model.errors import Missing
+from bascule.model.vault.commands import Command
+from bascule.ports.chance import Clock
+from bascule.wire.control.strict import Fields
+
+from . import fail_over as failing_over
+from . import rehearsal
+from .generations import lineage
+from .owning import writer_of
+from .pedigree import current, decided, recorded
+from .record import Kind, Phase, Record
+from .shapes.asked import NOTHING
+from .shapes.kept import kept
+from .shapes.shape import Shape
+from .site import Site, members_at
+
+_POINTS_MAX = 200
+_PATH_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a vault says that points are, and what opens it."""
+
+    store: str
+    key_file: str
+
+
+OpenSite = Callable[[Place], AbstractContextManager[Site]]
+Verb = Callable[[Site, str, Fields], str]
+
+
+def verbs(open_site: OpenSite, clock: Clock) -> Mapping[str, Callable[[Command], str]]:
+    """Return what a vault may have done here, each by its name."""
+
+    def clean_up(site: Site, group: str, asked: Fields) -> str:
+        for log in _of_kind(site, group, Kind.TEST):
+            rehearsal.clean_up(site, log, asked.text("notes", 2000, default=""), clock)
+        return ""
+
+    found: dict[str, Verb] = {
+        "check-recovery": _check,
+        "settle": _settle,
+        "points": _points,
+        "latest": _latest,
+        "fence": _fence,
+        "owner": _owner,
+        "fail-over": _fail_over,
+        "cancel": _cancel,
+        "commit": _commit,
+        "test": _test,
+        "clean-up": clean_up,
+        "forget": _forget,
+    }
+    return {name: _bound(verb, open_site) for name, verb in found.items()}
+
+
+def _bound(verb: Verb, open_site: OpenSite) -> Callable[[Command], str]:
+    def carry_out(command: Command) -> str:
+        asked = Fields(command.arguments)
+        place = Place(asked.text("store", _PATH_MAX), asked.text("key_file", _PATH_MAX))
+        with open_site(place) as site:
+            return verb(site, command.group, asked)
+
+    return carry_out
+
+
+def _check(site: Site, _group: str, _asked: Fields) -> str:
+    """See that the store opens and the host answers."""
+    site.vault.groups()
+    site.hypervisor.machines()
+    return ""
+
+
+def _settle(site: Site, group: str, _asked: Fields) -> str:
+    """See that the machines could be started here at their newest point, as what they are to be."""
+    log = current(site.vault, group)
+    with site.vault.peek(log) as point:
+        members_at(site, Record(Kind.FAILOVER, log, "0", Phase.FENCING), point.info, _shape(site, group))
+    return ""
+
+
+def _points(site: Site, group: str, _asked: Fields) -> str:
+    """Return the newest points, the newest first."""
+    log = current(site.vault, group)
+    found = sorted(site.vault.points(log), key=lambda point: -point.number)[:_POINTS_MAX]
+    return json.dumps([[point.number, point.captured_at, point.consistency] for point in found])
+
+
+def _latest(site: Site, group: str, _asked: Fields) -> str:
+    with site.vault.peek(current(site.vault, group)) as point:
+        return str(point.info.number)
+
+
+def _fence(site: Site, group: str, _asked: Fields) -> str:
+    """See that whoever writes the group publishes nothing more; each fence holds as the one before."""
+    log = current(site.vault, group)
+    record = site.records.find(log, Kind.FAILOVER)
+    if record is None:
+        writer = writer_of(site, Record(Kind.FAILOVER, log, "of a vault", Phase.FENCING))
+        site.vault.begin(log, writer=writer, urgent=True).close()
+    return ""
+
+
+def _owner(site: Site, group: str, _asked: Fields) -> str:
+    """Return the session that has the group now: whom another one has to take it back from."""
+    head = site.vault.log(current(site.vault, group)).head()
+    if head is None:
+        raise Missing(f"nobody has begun {group}")
+    return head.entry.session
+
+
+def _fail_over(site: Site, group: str, asked: Fields) -> str:
+    log = _failed_over(site, group) or current(site.vault, group)
+    record = failing_over.fail_over(site, log, _shape(site, group), _number(asked))
+    return _names(record)
+
+
+def _cancel(site: Site, group: str, _asked: Fields) -> str:
+    if log := _failed_over(site, group):
+        failing_over.cancel(site, log)
+    return ""
+
+
+def _commit(site: Site, group: str, _asked: Fields) -> str:
+    log, _ = decided(site, group)
+    return failing_over.commit(site, log).log
+
+
+def _test(site: Site, group: str, asked: Fields) -> str:
+    log = current(site.vault, group)
+    shape = kept(site.records, group).test_shape(NOTHING)
+    return _names(rehearsal.rehearse(site, log, shape, _number(asked)))
+
+
+def _forget(site: Site, group: str, _asked: Fields) -> str:
+    """Remove the points but the newest of each generation, behind which a later protection would begin."""
+    try:
+        logs = lineage(site.vault, group).logs
+    except Missing:
+        return ""
+    with site.vault.upkeep(writer=site.who) as upkeep:
+        for log in logs:
+            upkeep.keep_only(log, [])
+    return ""
+
+
+def _of_kind(site: Site, group: str, kind: Kind) -> list[str]:
+    try:
+        return recorded(site, group, kind)
+    except Missing:
+        return []
+
+
+def _failed_over(site: Site, group: str) -> str:
+    """Return the generation whose failover is under way or runs here, empty if there is none."""
+    try:
+        log, kind = decided(site, group)
+    except Missing:
+        return ""
+    record = site.records.known(log, kind)
+    return log if kind is Kind.FAILOVER and record.phase is not Phase.COMMITTED else ""
+
+
+def _shape(site: Site, group: str) -> Shape:
+    return kept(site.records, group).shape(NOTHING)
+
+
+def _number(asked: Fields) -> int | None:
+    return asked.whole("point", default=0) or None
+
+
+def _names(record: Record) -> str:
+    return " ".join(member.definition.name for member in record.members)
