@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bascule.control.jobs.export import to_csv, to_json
 from bascule.control.jobs.run import Ending, Run
@@ -222,3 +223,22 @@ def test_an_export_tells_each_task_and_starts_no_formula(begin: Start) -> None:
     assert (line["task"], line["task_state"]) == ("check the source", TaskState.FAILED)
     assert (line["by"], line["message"]) == ("'=cmd()", "web: no room")
     assert json.loads(to_json([job]))[0]["failure"]["message"] == "web: no room"
+
+
+def test_a_catalog_that_does_not_answer_for_a_while_fails_no_job(begin: Start) -> None:
+    def restarting(run: Run) -> Ending:
+        def act(_order: Order) -> str:
+            taken = node.catalog._take_turn
+
+            def refuse(connection: sa.Connection) -> None:
+                node.catalog._take_turn = taken  # type: ignore[method-assign]
+                raise sa.exc.OperationalError("BEGIN", {}, Exception("the server is starting up"))
+
+            node.catalog._take_turn = refuse  # type: ignore[method-assign]
+            return "web/1"
+
+        return Ending(Fact.TEST_STARTED, point=str(run.step("start it", act)))
+
+    node = protected(begin({Command.TEST_FAIL_OVER: restarting}))
+    assert node.do(Command.TEST_FAIL_OVER).state is JobState.SUCCEEDED
+    assert node.item().point == "web/1"

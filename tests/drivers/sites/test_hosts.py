@@ -84,6 +84,14 @@ class Estate:
             self.kill(name)
         self.node.stop()
 
+    def protect(self) -> None:
+        """Enable protection, and wait until the first copy is there."""
+        self.node.do(Command.ENABLE)
+        self.node.settled()
+        failures = [job.failure for job in self.node.jobs.list(VAULT)]
+        assert failures == [None, None]
+        assert self.node.item().protection is Protection.PROTECTED
+
     def points(self) -> tuple[RecoveryPoint, ...]:
         """Ask the recovery side for the points, as somebody does who looks at them."""
         found: list[tuple[RecoveryPoint, ...]] = []
@@ -110,10 +118,7 @@ def estate(desk: Desk) -> Iterator[Estate]:
 def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estate: Estate) -> None:
     estate.run("source")
     estate.run("recovery", "--host", str(estate.desk.path("vm")))
-    job = estate.node.do(Command.ENABLE)
-    assert job.state is JobState.SUCCEEDED, job
-    estate.node.settled()
-    assert estate.node.item().protection is Protection.PROTECTED
+    estate.protect()
     assert estate.points()[-1].name == f"{ITEM}/1"
     job = estate.node.do(Command.DISABLE)
     assert job.state is JobState.SUCCEEDED, job

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import structlog
 
 from bascule.model.errors import BasculeError, Cancelled, Unavailable, Underway
 from bascule.model.vault.item import Command, Fact
@@ -16,9 +19,13 @@ from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock
 from bascule.ports.sites import Order
 
+T = TypeVar("T")
+log = structlog.get_logger("control.jobs")
+
 _RETRY_SECONDS = (1.0, 2.0, 4.0)
 """How long a step waits for who does not answer, before the job fails and waits for a person's restart."""
 
+_PATIENCE_SECONDS = 1.0
 LOOK_SECONDS = 60.0
 """When an attempt that waits for somebody looks again by itself; news of it wakes the job at once."""
 
@@ -59,6 +66,16 @@ class Desk:
     catalog: Catalog
     clock: Clock
     runner: str
+
+
+def insist(clock: Clock, act: Callable[[], T]) -> T:
+    """Do something in the catalog, and wait for as long as that does not answer: no job fails of it."""
+    while True:
+        try:
+            return act()
+        except Unavailable as error:
+            log.warning("jobs.catalog_waited_for", error=str(error))
+            clock.sleep(_PATIENCE_SECONDS)
 
 
 class Run:
@@ -122,6 +139,9 @@ class Run:
         return job
 
     def _begin(self, name: str, *, firmly: bool) -> Task | None:
+        return insist(self._desk.clock, lambda: self._begun(name, firmly=firmly))
+
+    def _begun(self, name: str, *, firmly: bool) -> Task | None:
         with self._desk.catalog.writing() as books:
             job = self.mine(books)
             known = job.task(name)
@@ -138,13 +158,16 @@ class Run:
         return None
 
     def _note(self, name: str, state: TaskState, value: Value, failure: Failure | None) -> None:
-        with self._desk.catalog.writing() as books:
-            job = self.mine(books)
-            known = job.task(name)
-            if known is not None:
-                now = self._desk.clock.now()
-                task = replace(known, state=state, ended=now, value=value, failure=failure)
-                books.jobs.save(job.with_task(task))
+        def note() -> None:
+            with self._desk.catalog.writing() as books:
+                job = self.mine(books)
+                known = job.task(name)
+                if known is not None:
+                    now = self._desk.clock.now()
+                    task = replace(known, state=state, ended=now, value=value, failure=failure)
+                    books.jobs.save(job.with_task(task))
+
+        insist(self._desk.clock, note)
 
     def _order(self, name: str) -> Order:
         job = self._job

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Event, Thread
-from typing import TypeVar
 
 import structlog
 
@@ -18,12 +17,10 @@ from bascule.ports.nodes import Nodes
 
 from .jobs import Jobs
 from .queue import DurableQueue
-from .run import Asked, Desk, Ending, Parked, Run, Superseded
+from .run import Asked, Desk, Ending, Parked, Run, Superseded, insist
 
-T = TypeVar("T")
 Workflow = Callable[[Run], Ending]
 log = structlog.get_logger("control.jobs")
-_PATIENCE_SECONDS = 1.0
 
 
 class Runner:
@@ -70,7 +67,7 @@ class Runner:
     def attempt(self, vault: str, id: str, number: int) -> None:
         """Run one attempt to its end, which is written down before this returns."""
         runner = self._ids.random(8).hex()
-        job = self._insist(lambda: self._begin(vault, JobId(id), number, runner))
+        job = insist(self._clock, lambda: self._begin(vault, JobId(id), number, runner))
         if job is None:
             return
         run = Run(Desk(self._catalog, self._clock, runner), job)
@@ -78,7 +75,7 @@ class Runner:
         told.info("jobs.attempt_began", command=job.command.value, attempt=number)
         try:
             end = self._outcome(run, job)
-            self._insist(lambda: self._write(run, end))
+            insist(self._clock, lambda: self._write(run, end))
         except Superseded:
             told.info("jobs.attempt_superseded", attempt=number)
 
@@ -154,11 +151,3 @@ class Runner:
                 self._jobs.submit_in(books, job.vault, job.item, ending.then, {}, job.by)
 
         return end
-
-    def _insist(self, act: Callable[[], T]) -> T:
-        while True:
-            try:
-                return act()
-            except Unavailable as error:
-                log.warning("jobs.catalog_waited_for", error=str(error))
-                self._clock.sleep(_PATIENCE_SECONDS)
