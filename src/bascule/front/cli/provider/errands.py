@@ -16,7 +16,7 @@ from bascule.model.vault.commands import Command
 from .checking import complaints
 
 if TYPE_CHECKING:
-    from bascule.recovery.errands import Place
+    from bascule.recovery.errands.verbs import Place
     from bascule.recovery.site import Site
     from bascule.replication.provider.folder import ProviderFolder
 
@@ -28,7 +28,7 @@ def verbs_of(
 ) -> Mapping[str, Callable[[Command], str]]:
     """Return the verbs, each by its name."""
     from bascule.front.cli.replica.words import Where, site_at
-    from bascule.recovery.errands import verbs
+    from bascule.recovery.errands.verbs import verbs
     from bascule.replication.uplink.obeying import wished
 
     @contextmanager

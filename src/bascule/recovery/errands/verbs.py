@@ -17,16 +17,16 @@ from bascule.model.vault.commands import Command
 from bascule.ports.chance import Clock
 from bascule.wire.control.strict import Fields
 
-from . import fail_over as failing_over
-from . import rehearsal
-from .generations import lineage
-from .owning import writer_of
-from .pedigree import current, decided, recorded
-from .record import Kind, Phase, Record
-from .shapes.asked import NOTHING
-from .shapes.kept import kept
-from .shapes.shape import Shape
-from .site import Site, members_at
+from .. import fail_over as failing_over
+from .. import rehearsal
+from ..generations import lineage
+from ..owning import writer_of
+from ..pedigree import current, decided, recorded
+from ..record import Kind, Phase, Record
+from ..shapes.asked import NOTHING
+from ..shapes.kept import kept
+from ..shapes.shape import Shape
+from ..site import Site, members_at
 
 _POINTS_MAX = 200
 _PATH_MAX = 4096
