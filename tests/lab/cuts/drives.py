@@ -1,4 +1,4 @@
-"""File systems that lose their power: what was not flushed is gone, as after a real cut.
+"""File systems that stand still for an instant, or lose their power: what was not flushed is gone then.
 
 A process that is killed leaves its writes in this machine's page cache. So what is to lose its power stands
 on an ext4 of its own, in a file, which is told to shut down as it is: nothing more reaches the file, not
@@ -11,6 +11,8 @@ import fcntl
 import os
 import struct
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.waiting import wait_until
@@ -24,14 +26,19 @@ _LAZY = "loop,commit=600,noauto_da_alloc"
 class Drive:
     """An ext4 in a file, mounted at a folder."""
 
-    def __init__(self, image: Path, mount: Path, size_bytes: int) -> None:
+    def __init__(self, image: Path, mount: Path) -> None:
         self._image = image
         self.mount = mount
         mount.mkdir()
+        self.attach()
+
+    @classmethod
+    def new(cls, image: Path, mount: Path, size_bytes: int) -> Drive:
+        """Make an empty one."""
         with image.open("wb") as stream:
             stream.truncate(size_bytes)
         _tool("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", str(image))
-        self.attach()
+        return cls(image, mount)
 
     def attach(self) -> None:
         """Mount it."""
@@ -53,6 +60,20 @@ class Drive:
         """Mount it again after a cut: what it holds now is what was durable then."""
         self.detach()
         self.attach()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Freeze the file system for as long as the block takes, as an agent does for an instant."""
+        _tool("fsfreeze", "--freeze", str(self.mount))
+        try:
+            yield
+        finally:
+            _tool("fsfreeze", "--unfreeze", str(self.mount))
+
+    def copied(self, image: Path, mount: Path) -> Drive:
+        """Return another drive with what this one holds, which nobody writes to meanwhile."""
+        _tool("cp", "--sparse=always", str(self._image), str(image))
+        return Drive(image, mount)
 
     def detach(self) -> None:
         """Unmount it; it is away then even for those who have files of it open."""

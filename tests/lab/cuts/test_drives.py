@@ -12,7 +12,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_a_drive_that_lost_its_power_holds_what_was_flushed_and_nothing_else(tmp_path: Path) -> None:
-    drive = Drive(tmp_path / "image", tmp_path / "mount", 64 << 20)
+    drive = Drive.new(tmp_path / "image", tmp_path / "mount", 64 << 20)
     try:
         (drive.mount / "flushed").write_bytes(bytes(1000))
         drive.flush()

@@ -161,7 +161,7 @@ class Lives:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """A host of which all stands on drives that can lose their power, the store on one of its own."""
-    drives = [Drive(tmp_path / f"{name}.ext4", tmp_path / name, 2 << 30) for name in ("here", "there")]
+    drives = [Drive.new(tmp_path / f"{name}.ext4", tmp_path / name, 2 << 30) for name in ("here", "there")]
     here, there = (drive.mount for drive in drives)
     made = Host(here, str(there / "store"), {}, drives)
     try:
