@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,8 @@ class Node:
     def stop(self) -> None:
         self.runner.stop(self.nodes)
         self.catalog.close()
+        # Else the next test's queue finds the standard error of this one there, closed.
+        logging.getLogger("dbos").handlers.clear()
 
 
 def start(

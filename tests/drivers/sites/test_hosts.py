@@ -2,111 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
-from bascule.control.workflows.ends import Ends
-from bascule.drivers.catalog.catalog import SqlCatalog
-from bascule.drivers.sites.fake import FakeSites
-from bascule.drivers.sites.hosts import Lines, RecoveryHosts, SourceHosts
-from bascule.model.errors import Underway
-from bascule.model.policies import Policy
-from bascule.model.vault.item import Command, Protection
-from bascule.model.vault.job import JobState
-from bascule.model.vault.route import Route
-from bascule.ports.sites import Order, RecoveryPoint
-from bascule.ports.vault.news import News
-from lab.waiting import wait_until
-from tests.control.vaults import ITEM, VAULT, Node, start
-from tests.front.agents.scenes import House
+from bascule.model.vault.item import Command
+from tests.control.vaults import ITEM
 from tests.front.cli.conftest import Desk, desk
+
+from .estates import Estate
 
 __all__ = ["desk"]
 pytestmark = pytest.mark.lab  # real processes, several seconds
-
-
-class Estate:
-    """A vault, two hosts that joined it, and a store between them."""
-
-    def __init__(self, desk: Desk, cleanup: ExitStack) -> None:
-        self.desk = desk
-        self.processes: dict[str, subprocess.Popen[str]] = {}
-        self.nodes: list[Node] = []
-        self.looks = 0
-        desk.init()
-        self.house = House(desk.path("vault"), tell=self.hear)
-        cleanup.enter_context(self.house.open())
-        ids = [self.house.join(desk.path(name)).host for name in ("source", "recovery")]
-        key = str(desk.path("main.key"))
-        self.route = Route(ids[0], "fake:web?mib=2", ids[1], desk.store, key)
-        self.lines = Lines(self.house.behind.postings, self.route_of)
-        self.recovery = RecoveryHosts(self.lines)
-        self.begin()
-        cleanup.callback(self.end)
-
-    def hear(self, news: News) -> None:
-        jobs = self.nodes[-1].jobs
-        if news.order:
-            jobs.tell_of_order(VAULT, news.order)
-        else:
-            jobs.tell(VAULT, news.group)
-
-    def route_of(self, vault: str, item: str) -> tuple[Route, Policy]:
-        assert (vault, item) == (VAULT, ITEM)
-        return self.route, Policy(interval_seconds=1, rpo_threshold_seconds=60, resync_hours="any")
-
-    def begin(self) -> None:
-        """Start a process's part of the vault."""
-        catalog = SqlCatalog(str(self.desk.path("catalog.db")))
-        ends = Ends(SourceHosts(self.lines), self.recovery)
-        sites = FakeSites(self.desk.path("no.db"))
-        self.nodes.append(start(catalog, sites, ends=ends, route=self.route))
-
-    @property
-    def node(self) -> Node:
-        return self.nodes[-1]
-
-    def run(self, name: str, *options: str) -> None:
-        """Start a host's provider."""
-        self.processes[name] = self.desk.start("provider", "run", self.desk.path(name), *options)
-
-    def kill(self, name: str) -> None:
-        process = self.processes.pop(name)
-        process.kill()
-        process.communicate()
-
-    def end(self) -> None:
-        for name in list(self.processes):
-            self.kill(name)
-        self.node.stop()
-
-    def protect(self) -> None:
-        """Enable protection, and wait until the first copy is there."""
-        self.node.do(Command.ENABLE)
-        self.node.settled()
-        failures = [job.failure for job in self.node.jobs.list(VAULT)]
-        assert failures == [None, None]
-        assert self.node.item().protection is Protection.PROTECTED
-
-    def points(self) -> tuple[RecoveryPoint, ...]:
-        """Ask the recovery side for the points, as somebody does who looks at them."""
-        found: list[tuple[RecoveryPoint, ...]] = []
-        self.looks += 1
-        order = Order(VAULT, ITEM, 0, 0, f"look{self.looks}/points")
-        wait_until(partial(_heard, self.recovery, order, found), 20, "the points")
-        return found[0]
-
-
-def _heard(recovery: RecoveryHosts, order: Order, found: list[tuple[RecoveryPoint, ...]]) -> bool:
-    try:
-        found.append(recovery.points(order))
-    except Underway:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -120,6 +28,5 @@ def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estat
     estate.run("recovery", "--host", str(estate.desk.path("vm")))
     estate.protect()
     assert estate.points()[-1].name == f"{ITEM}/1"
-    job = estate.node.do(Command.DISABLE)
-    assert job.state is JobState.SUCCEEDED, job
+    estate.do(Command.DISABLE)
     assert not estate.desk.path("source").joinpath("machines", ITEM, "wish.json").exists()
