@@ -86,6 +86,16 @@ def sizes(description: str) -> dict[str, int]:
     return {disk.get("name", ""): int(disk.get("size", "")) for disk in disks}
 
 
+def of_whole_records(description: str) -> str:
+    """Return the description of a checkpoint without the disks that have no whole record of it."""
+    root = ElementTree.fromstring(description)
+    for disk in root.iterfind("disks/disk"):
+        if disk.attrib.pop("size", None) is None:
+            disk.attrib.pop("bitmap", None)
+            disk.set("checkpoint", "no")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def socket_in(folder: Path) -> Path:
     """Return where QEMU serves what is frozen."""
     return folder / "nbd"

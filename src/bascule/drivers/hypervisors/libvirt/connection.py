@@ -88,6 +88,8 @@ class Domain(Protocol):
 
     def listAllCheckpoints(self) -> list[Checkpoint]: ...
 
+    def checkpointCreateXML(self, description: str, flags: int = 0) -> Checkpoint: ...
+
     def checkpointLookupByName(self, name: str) -> Checkpoint: ...
 
 
@@ -155,7 +157,7 @@ def connect(uri: str) -> Connection:
 
 
 @contextmanager
-def told(what: str, otherwise: type[BasculeError] = Unavailable) -> Iterator[None]:
+def told(what: str, otherwise: type[BasculeError] = Unavailable, cure: str = "") -> Iterator[None]:
     """Translate libvirt's errors; ``otherwise`` is the family of those that are not sorted here."""
     errors = library().libvirtError
     try:
@@ -175,7 +177,7 @@ def told(what: str, otherwise: type[BasculeError] = Unavailable) -> Iterator[Non
             raise Unavailable(
                 message, cure="see which job somebody else has on this machine, then try again"
             ) from error
-        raise otherwise(message) from error
+        raise otherwise(message, cure=cure) from error
 
 
 def is_no_backup(error: BasculeError) -> bool:

@@ -21,11 +21,13 @@ from bascule.model.errors import Missing, Refused, Unavailable
 from bascule.ports.chance import Clock
 from bascule.ports.machines import FrozenDisk, Tracking
 
-from .backups import Slot, is_pushed, scratch_in, socket_in
+from .backups import OURS, Slot, is_pushed, of_whole_records, scratch_in, socket_in
 from .connection import Domain, told
 from .states import end_backup, has_job
 
 _METADATA_ONLY = 2  # of virDomainCheckpointDeleteFlags
+_REDEFINE = 1  # of virDomainCheckpointCreateFlags
+_WITH_SIZES = 4  # of virDomainCheckpointXMLFlags
 _OF_THE_LAST = 1  # of virDomainGetJobStatsFlags: of the job that is over
 _COMPLETED = 3  # of virDomainJobType
 _LOOKS_SECONDS = 0.02
@@ -100,7 +102,7 @@ class FrozenDomain:
     def keep(self) -> None:
         """See Frozen."""
         self.thaw()
-        delete(self._domain, {slot.since for slot in self._slots if slot.since})
+        delete(self._domain, ours_of(self._domain) - {self._checkpoint})
 
     def drop(self) -> None:
         """See Frozen."""
@@ -118,20 +120,40 @@ def _is_open(path: Path) -> bool:
     return bool(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK)
 
 
+def ours_of(domain: Domain) -> set[str]:
+    """Return the names of our checkpoints."""
+    with told(domain.name()):
+        return {name for known in domain.listAllCheckpoints() if (name := known.getName()).startswith(OURS)}
+
+
 def delete(domain: Domain, names: Iterable[str]) -> None:
-    """Delete checkpoints with their records; what is not there is deleted already."""
+    """Delete checkpoints with their records; what is not there is deleted already.
+
+    libvirt deletes no checkpoint that has lost a record on one of its disks: to another image, or with its
+    machine. Then it is made one of the other disks only. Where even that fails, its name alone is forgotten.
+    """
     for name in names:
-        try:
-            with told(domain.name(), Refused):
-                domain.checkpointLookupByName(name).delete()
-        except Missing:
-            raise
-        except Refused:
-            _forget(domain, name)
+        for does in (_delete, _delete_what_is_left, _forget):
+            try:
+                with told(domain.name(), Refused):
+                    does(domain, name)
+                break
+            except Missing:
+                raise
+            except Refused:
+                if does is _forget and name in ours_of(domain):
+                    raise
+
+
+def _delete(domain: Domain, name: str) -> None:
+    domain.checkpointLookupByName(name).delete()
+
+
+def _delete_what_is_left(domain: Domain, name: str) -> None:
+    description = domain.checkpointLookupByName(name).getXMLDesc(_WITH_SIZES)
+    domain.checkpointCreateXML(of_whole_records(description), _REDEFINE)
+    _delete(domain, name)
 
 
 def _forget(domain: Domain, name: str) -> None:
-    """Forget a checkpoint whose record died with its machine; libvirt cannot delete that."""
-    with told(domain.name()):
-        if name in [known.getName() for known in domain.listAllCheckpoints()]:
-            domain.checkpointLookupByName(name).delete(_METADATA_ONLY)
+    domain.checkpointLookupByName(name).delete(_METADATA_ONLY)

@@ -117,7 +117,10 @@ class LibvirtMachine:
         name = slots[0].export.rpartition("-")[0]
         self._kept().cut(name)
         frozen = FrozenDomain(self._domain, name, slots, self._folder, self._clock)
-        with told(f"{self.name} cannot be frozen"):
+        cure = (
+            "see whether somebody has a block job on its disks: `virsh blockjob`; it is tried again as usual"
+        )
+        with told(f"{self.name} cannot be frozen", cure=cure):
             self._domain.backupBegin(backup(slots, self._folder), checkpoint(name, slots))
         return frozen
 
