@@ -57,7 +57,7 @@ class Gate:
                 yield books
                 books.deeds.note(call.vault, self._deed(call))
         except Refused as error:
-            self._refused(call, error)
+            self.refused(call, error)
             raise
 
     @contextmanager
@@ -68,7 +68,7 @@ class Gate:
                 self.require(books, call)
                 yield books
         except Refused as error:
-            self._refused(call, error)
+            self.refused(call, error)
             raise
         self._count(call, "", _LOOKED)
 
@@ -78,6 +78,13 @@ class Gate:
             found = books.vaults.list(None if caller.is_owner else caller.name)
         self._count(Call(caller, "list-vaults", "", Right.READ), "", _LOOKED)
         return found
+
+    def spelt(self, caller: Caller, vault: str) -> str:
+        """Return how a vault is spelt that is meant in whatever case, of those that the caller may see."""
+        with self._catalog.reading() as books:
+            known = [one.name for one in books.vaults.list(None if caller.is_owner else caller.name)]
+        alike = (one for one in known if one.casefold() == vault.casefold())
+        return vault if vault in known else next(alike, vault)
 
     def require(self, books: Books, call: Call) -> None:
         """Refuse a caller who has not the right.
@@ -99,6 +106,18 @@ class Gate:
             who = f"{call.caller.name} is a {role} of {call.vault}"
             raise _not_permitted(f"{who}, and {call.what} needs the right to {call.right}")
 
+    def refused(self, call: Call, error: Refused) -> None:
+        """Write down that a call was refused, here or before it came this far."""
+        if error.code == _NO_ROLE:  # a stranger writes nothing into the record of the vault, if there is one
+            call = replace(call, vault="", subject=call.vault[:_NAME_MAX])
+        if self._count(call, error.code, _AGAIN) == 1:
+            with self._catalog.writing() as books:
+                books.deeds.note(call.vault, self._deed(call, error.code, error.message))
+
+    def seen(self, call: Call) -> None:
+        """Count a call that was let in elsewhere and changed nothing."""
+        self._count(call, "", _LOOKED)
+
     def settle(self) -> None:
         """Write down what was only counted."""
         with self._guard:
@@ -111,13 +130,6 @@ class Gate:
                 if unsaid:
                     deed = Deed(self._clock.now(), who, what, "", code, f"{detail}, {unsaid} times")
                     books.deeds.note(vault, deed)
-
-    def _refused(self, call: Call, error: Refused) -> None:
-        if error.code == _NO_ROLE:  # a stranger writes nothing into the record of the vault, if there is one
-            call = replace(call, vault="", subject=call.vault[:_NAME_MAX])
-        if self._count(call, error.code, _AGAIN) == 1:
-            with self._catalog.writing() as books:
-                books.deeds.note(call.vault, self._deed(call, error.code, error.message))
 
     def _count(self, call: Call, code: str, detail: str) -> int:
         kind = (call.vault, call.caller.name, call.what, code, detail)

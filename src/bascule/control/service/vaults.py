@@ -27,6 +27,10 @@ class VaultDesk:
         with self._gate.reading(Call(caller, "show-vault", vault, Right.READ)) as books:
             return books.vaults.get(vault)
 
+    def spelt(self, caller: Caller, name: str) -> str:
+        """Return how the vault is spelt that somebody means; what they do not see stays as it is."""
+        return self._gate.spelt(caller, name)
+
     def create(self, caller: Caller, name: str) -> Vault:
         """Make a vault. Exists if the name is taken."""
         with self._gate.writing(Call(caller, "create-vault", "", Right.OWN, name)) as books:

@@ -1,0 +1,58 @@
+"""Answers: values, pages of them, and operations that take their time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from bascule.model.vault.job import Job
+
+from .asking import Ask
+
+# Nothing or 0 lets clients wait half a minute.
+_RETRY_AFTER = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered: a status, a body or none, and headers."""
+
+    status: int = 200
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def data(self) -> bytes:
+        """Return the bytes of the body."""
+        return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+
+
+def page(ask: Ask, values: Iterable[object], following: str = "") -> Answer:
+    """Return a page of values, with a link to the following one if there is more."""
+    link = None
+    if following:
+        asked = {**ask.query, "$skiptoken": following}
+        words = "&".join(f"{_spelt(name)}={quote(value, safe='')}" for name, value in asked.items())
+        link = f"{ask.base}{quote(ask.path)}?{words}"
+    return Answer(body={"value": list(values), "nextLink": link})
+
+
+def accepted(ask: Ask, job: Job, resource: str) -> Answer:
+    """Return that a job was begun, and where to ask for its end and for what comes of it."""
+    version = f"?api-version={ask.version}"
+    status = f"{ask.base}{quote(ask.home)}/replicationOperationStatus/{job.id}{version}"
+    result = f"{ask.base}{quote(resource)}/operationresults/{job.id}{version}"
+    return Answer(
+        202, None, {"Azure-AsyncOperation": status, "Location": result, "Retry-After": _RETRY_AFTER}
+    )
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a moment as the interface spells it."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _spelt(name: str) -> str:
+    return "$skipToken" if name == "$skiptoken" else quote(name, safe="$")

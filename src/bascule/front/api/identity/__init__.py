@@ -1,0 +1,1 @@
+"""Where programs sign in, and where clients learn where that is."""

@@ -1,0 +1,61 @@
+"""Names and ids of resources: what paths and bodies name, found whatever its case, and what answers name.
+
+A server has one subscription. It does not tell resource groups apart: a vault is in whichever one is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from bascule.model.errors import Missing
+
+from ..asking import Ask
+from ..errors import TurnedAway
+
+T = TypeVar("T")
+
+GROUP = "bascule"
+"""The resource group of what is listed without naming one."""
+TYPE = "Microsoft.RecoveryServices/vaults"
+_ID = re.compile(
+    r"/subscriptions/([^/]+)/resourceGroups/[^/]+/providers/Microsoft.RecoveryServices/vaults/([^/]+)/(.+)",
+    re.IGNORECASE,
+)
+
+
+def vault_id(subscription: str, group: str, vault: str) -> str:
+    """Return the id of a vault."""
+    return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{TYPE}/{vault}"
+
+
+def named(values: Iterable[T], name: str, of: Callable[[T], str], what: str) -> T:
+    """Return the value of a name, in whatever case it is written, or raise Missing."""
+    wanted = name.casefold()
+    found = next((value for value in values if of(value).casefold() == wanted), None)
+    if found is None:
+        raise Missing(f"there is no {what} {name}", cure=f"list what {what}s there are")
+    return found
+
+
+def resource(ask: Ask, words: str, kind: str, properties: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a resource of a vault: its id from the words behind the vault's, and its properties."""
+    return {
+        **{"id": f"{ask.home}/{words}", "name": words.rpartition("/")[2]},
+        **{"type": f"{TYPE}/{kind}", "properties": dict(properties)},
+    }
+
+
+def meant(ask: Ask, id: str, kind: str) -> str:
+    """Return the name at the end of an id that a body gives, which has to be of this very vault."""
+    found = _ID.fullmatch(id)
+    if found is None:
+        raise TurnedAway(f"{id[:200]!r} is no id of a resource", cure=f"give the id of one of {kind}")
+    subscription, vault, rest = found.groups()
+    words = rest.split("/")
+    if vault.casefold() != ask.vault.casefold() or subscription.casefold() != ask.desks.identity.server:
+        raise TurnedAway(f"{id[:200]!r} is not of this vault", cure="give an id of this vault")
+    if len(words) % 2 or words[-2].casefold() != kind.casefold():
+        raise TurnedAway(f"{id[:200]!r} is none of {kind}", cure=f"give the id of one of {kind}")
+    return words[-1]

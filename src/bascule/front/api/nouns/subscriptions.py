@@ -1,0 +1,50 @@
+"""The one subscription and the one tenant of a server: both are called by the server's id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..answers import Answer, page
+from ..asking import Ask
+
+_NAME = "Bascule"
+
+
+def subscriptions(ask: Ask) -> Answer:
+    """Return the subscription, as a list."""
+    return page(ask, (_subscription(ask.desks.identity.server),))
+
+
+def subscription(ask: Ask) -> Answer:
+    """Return the subscription."""
+    return Answer(body=_subscription(ask.desks.identity.server))
+
+
+def tenants(ask: Ask) -> Answer:
+    """Return the tenant, as a list."""
+    server = ask.desks.identity.server
+    return page(
+        ask,
+        (
+            {
+                **{"id": f"/tenants/{server}", "tenantId": server, "displayName": _NAME},
+                **{"tenantCategory": "Home", "domains": [], "countryCode": None},
+            },
+        ),
+    )
+
+
+def _subscription(server: str) -> Mapping[str, object]:
+    return {
+        **{"id": f"/subscriptions/{server}", "subscriptionId": server, "tenantId": server},
+        **{"displayName": _NAME, "state": "Enabled", "authorizationSource": "RoleBased"},
+        **{"subscriptionPolicies": {"locationPlacementId": "", "quotaId": "", "spendingLimit": "Off"}},
+        **{"managedByTenants": [], "tags": {}},
+    }
+
+
+HANDLERS = {
+    "subscriptions.list": subscriptions,
+    "subscriptions.get": subscription,
+    "subscriptions.tenants": tenants,
+}

@@ -1,0 +1,1 @@
+"""Every operation of the official SDKs, and how this server stands to it."""

@@ -1,0 +1,147 @@
+"""The API of a server with two vaults, over HTTPS on the loopback, and the official clients of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+import uvicorn
+from azure.identity import ClientSecretCredential
+from azure.mgmt.recoveryservices import RecoveryServicesClient
+from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
+
+from bascule.apps.chance import SystemClock, SystemIds
+from bascule.control.service.identity import IdentityDesk, Made
+from bascule.control.service.service import Service
+from bascule.drivers.identity.sqlite import SqlitePrincipals
+from bascule.front.api.app import application
+from bascule.front.api.asking import Desks
+from lab.waiting import wait_until
+from tests.control.service.desks import OWNER, desks
+from tests.control.vaults import Node
+from tests.front.api import certificates
+
+VERSION = "2025-08-01"
+
+
+@dataclass
+class Served:
+    """A server that answers."""
+
+    base: str
+    authority: str
+    service: Service
+    identity: IdentityDesk
+    principals: SqlitePrincipals
+    node: Node
+    people: Mapping[str, Made]
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def credential(self, name: str = "root") -> ClientSecretCredential:
+        made = self.people[name]
+        return ClientSecretCredential(
+            self.identity.server,
+            made.principal.id,
+            made.secret,
+            authority=self.base,
+            disable_instance_discovery=True,
+            connection_verify=self.authority,
+        )
+
+    def recovery(self, name: str = "root", group: str = "rg", vault: str = "north") -> Client:
+        client = SiteRecoveryManagementClient(
+            self.credential(name),
+            self.identity.server,
+            base_url=self.base,
+            credential_scopes=[f"{self.base}/.default"],
+            connection_verify=self.authority,
+            polling_interval=1,
+        )
+        return Client(client, group, vault)
+
+    def vaults(self, name: str = "root") -> RecoveryServicesClient:
+        return RecoveryServicesClient(
+            self.credential(name),
+            self.identity.server,
+            base_url=self.base,
+            credential_scopes=[f"{self.base}/.default"],
+            connection_verify=self.authority,
+            polling_interval=1,
+        )
+
+    def token(self, name: str = "root") -> str:
+        made = self.people[name]
+        if name not in self.tokens:
+            self.tokens[name] = self.identity.sign_in(made.principal.id, made.secret).text
+        return self.tokens[name]
+
+    def home(self, vault: str = "north") -> str:
+        group = f"/subscriptions/{self.identity.server}/resourceGroups/rg"
+        return f"{group}/providers/Microsoft.RecoveryServices/vaults/{vault}"
+
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        name: str = "root",
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> requests.Response:
+        """Return the answer to a request as it is, by a caller with a token."""
+        said = {"Authorization": f"Bearer {self.token(name)}", **(headers or {})}
+        params = more.pop("params", {"api-version": VERSION})
+        return requests.request(
+            method, self.base + path, headers=said, verify=self.authority, params=params, timeout=30, **more
+        )
+
+
+@dataclass
+class Client:
+    """An SDK client with the first two arguments of all its calls."""
+
+    sdk: SiteRecoveryManagementClient
+    group: str
+    vault: str
+
+    def __call__(self, operation: str, *names: str, **more: object) -> object:
+        group, verb = operation.split(".")
+        call = getattr(getattr(self.sdk, group), verb)
+        return call(self.group, self.vault, *names, **more)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    """Serve, and stop serving."""
+    clock, ids = SystemClock(), SystemIds()
+    certificate, key = certificates.make(folder)
+    with desks(folder) as (service, node):
+        principals = SqlitePrincipals(folder / "identity.db", ids)
+        identity = IdentityDesk(service.gate, principals, clock, ids)
+        people = {name: identity.create(OWNER, name) for name in ("anna", "otto", "rita", "nemo")}
+        people["root"] = identity.create(OWNER, "root", is_owner=True)
+        config = uvicorn.Config(
+            application(Desks(service, identity), ids),
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            log_level="warning",
+            lifespan="off",
+            server_header=False,
+        )
+        sock = socket.create_server(("127.0.0.1", 0))
+        base = f"https://127.0.0.1:{sock.getsockname()[1]}"
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started, 30, "the server's start")
+            yield Served(base, str(certificate), service, identity, principals, node, people)
+        finally:
+            server.should_exit = True
+            thread.join()
+            sock.close()
+            principals.close()
