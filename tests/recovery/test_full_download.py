@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from bascule.model.errors import Refused
 from bascule.recovery.fail_back import cancel, commit, complete, synchronise
 from bascule.recovery.pedigree import returning
-from bascule.recovery.record import Phase
+from bascule.recovery.record import Kind, Phase
 from tests.recovery.test_fail_back import AWAY, SAME, Journey
-from tests.recovery.worlds import GROUP, MACHINES, SIZE, Died
+from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died
 
 ALL = SIZE * 2 * len(MACHINES)
 
@@ -63,6 +64,65 @@ def test_a_failback_that_began_by_synchronising_goes_on_so(journey: Journey) -> 
     with pytest.raises(Refused, match="began by synchronising"):
         synchronise(journey.home_site(), AWAY, SAME, whole=True)
     complete(journey.home_site(), AWAY)
+
+
+def test_a_download_that_was_killed_goes_on_where_it_was(journey: Journey) -> None:
+    """R-HV-2: disks that were there are neither fetched nor written again."""
+    held = journey.hand_over()
+    with pytest.raises(Died):
+        _until(journey, lambda: len(_marked(journey)) == 2)
+    journey.lives()
+    _, did = synchronise(journey.home_site(), AWAY, SAME, whole=True)
+    assert did.settled_bytes == 2 * SIZE - BLOCK, "all but a block of zeroes, which is nothing to fetch"
+    assert did.written_bytes + did.zeroed_bytes == 2 * SIZE
+    assert did.fetched_bytes < 3 * SIZE
+    assert "1 MiB of them were here since an earlier try" in journey.said
+    assert _marked(journey) == [], "marks of a whole disk are of no use"
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == held
+
+
+def test_an_image_that_is_gone_is_downloaded_anew_whatever_was_marked_of_it(journey: Journey) -> None:
+    held = journey.hand_over()
+    with pytest.raises(Died):
+        _until(journey, lambda: len(_marked(journey)) == 2)
+    journey.lives()
+    begun = set(journey.home.images) - set(journey.before)
+    journey.home.images.pop(min(begun))
+    _, did = synchronise(journey.home_site(), AWAY, SAME, whole=True)
+    assert did.written_bytes + did.zeroed_bytes == 3 * SIZE
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == held
+
+
+def test_a_failback_that_is_cancelled_leaves_no_marks(journey: Journey) -> None:
+    journey.hand_over()
+    with pytest.raises(Died):
+        _until(journey, lambda: len(_marked(journey)) == 1)
+    journey.lives()
+    cancel(journey.home_site(), AWAY)
+    assert _marked(journey) == []
+
+
+def _marked(journey: Journey) -> list[str]:
+    marks = journey.home_site().records.folder(AWAY, Kind.FAILBACK) / "marks"
+    return sorted(path.name for path in marks.rglob("*") if path.is_file())
+
+
+def _until(journey: Journey, is_enough: Callable[[], bool]) -> None:
+    """Download until something is so, and die then."""
+    step = journey.fate.step
+
+    def die() -> None:
+        step()
+        if is_enough():
+            raise Died
+
+    journey.fate.step = die  # type: ignore[method-assign] - of this object alone
+    try:
+        synchronise(journey.home_site(), AWAY, SAME, whole=True)
+    finally:
+        journey.fate.step = step  # type: ignore[method-assign] - as it was
 
 
 @pytest.mark.lab  # many worlds, many seconds

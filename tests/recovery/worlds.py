@@ -104,6 +104,9 @@ class FakeImages:
     def open(self, place: DiskPlace) -> Image:
         return Image(bytes(self._host.images[place.words].content))
 
+    def is_there(self, place: DiskPlace) -> bool:
+        return place.words in self._host.images
+
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> Opened:
         self._fate.step()
         if place.words not in self._host.images:

@@ -19,6 +19,9 @@ class Images(Protocol):
     def open(self, place: DiskPlace) -> DiskSource:
         """Open an image to be read."""
 
+    def is_there(self, place: DiskPlace) -> bool:
+        """Tell whether an image is at a place."""
+
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> Replica:
         """Open the image at ``place`` to be changed; made if it is not there.
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
+from bascule.data.pipeline.journal import Journal
 from bascule.data.pipeline.renew import Renewed, download, level, renew
 from bascule.data.store import DiskKey, MachineInfo, PointReader
 from bascule.model.errors import Missing, Refused
@@ -150,7 +152,9 @@ def _synchronised(site: Site, record: Record) -> tuple[Record, Renewed]:
                         _add(did, renew(base.disk(key), newest.disk(key), replica, site.conduct()))
         number = newest.info.number
     site.say(f"the disks here are equal to {record.group}/{number}")
-    return site.records.save(replace(record, number=number)), did
+    record = site.records.save(replace(record, number=number))
+    site.records.unmark(record)
+    return record, did
 
 
 def _level(site: Site, record: Record, newest: PointReader, did: Renewed) -> None:
@@ -163,10 +167,20 @@ def _level(site: Site, record: Record, newest: PointReader, did: Renewed) -> Non
 
 
 def _download(site: Site, record: Record, newest: PointReader, did: Renewed) -> None:
+    """Download all disks; one that was begun goes on where it was.
+
+    Order: what was written is flushed, then it is marked; so marks tell the truth for as long as the image is
+    there. They are of this failback and this point.
+    """
+    about = f"{record.token} {record.group}/{newest.info.number}"
     site.say(f"downloading the disks of {record.group}/{newest.info.number}, whole")
     for key, place in _disks(record, newest):
+        marks = site.records.marks(record, key) if site.images.is_there(place) else b""
+        journal = Journal(about, partial(site.records.mark, record, key), marks)
         with closing(_replica(site, record, key, place, newest)) as replica:
-            _add(did, download(newest.disk(key), replica, site.conduct()))
+            _add(did, download(newest.disk(key), replica, site.conduct(), journal))
+    if did.settled_bytes:
+        site.say(f"{did.settled_bytes >> 20} MiB of them were here since an earlier try")
 
 
 def _add(sum_: Renewed, more: Renewed) -> None:
@@ -174,6 +188,7 @@ def _add(sum_: Renewed, more: Renewed) -> None:
     sum_.written_bytes += more.written_bytes
     sum_.zeroed_bytes += more.zeroed_bytes
     sum_.fetched_bytes += more.fetched_bytes
+    sum_.settled_bytes += more.settled_bytes
 
 
 def _base(site: Site, record: Record) -> PointReader:

@@ -15,6 +15,7 @@ the moment of a crash, the same verb again completes.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.data.instant.local.folder import LocalFolder
+from bascule.data.store import DiskKey
 from bascule.model import machines
 from bascule.model.errors import Damaged, Missing, Refused
 from bascule.model.machines import MachineDefinition
@@ -140,9 +142,27 @@ class Records:
 
     def remove(self, record: Record) -> None:
         """Forget a record, after all that it speaks of is gone."""
+        self.unmark(record)
         with closing(LocalFolder(self.folder(record.group, record.kind))) as folder:
             folder.remove(_FILE)
             folder.sync()
+
+    def marks(self, record: Record, disk: DiskKey) -> bytes:
+        """Return what was marked of a download that was cut short, empty if nothing was."""
+        path = self._marks(record) / disk.machine / disk.disk
+        return path.read_bytes() if path.exists() else b""
+
+    def mark(self, record: Record, disk: DiskKey, marks: bytes) -> None:
+        """Keep what is marked of a download, in place of what was; durable on return and never half."""
+        put(self._marks(record) / disk.machine, disk.disk, marks.decode())
+
+    def unmark(self, record: Record) -> None:
+        """Forget all marks of a record."""
+        if self._marks(record).exists():
+            shutil.rmtree(self._marks(record))
+
+    def _marks(self, record: Record) -> Path:
+        return self.folder(record.group, record.kind) / "marks"
 
     def alone(self, group: str, kind: Kind) -> closing[LocalFolder]:
         """Return a context in which nobody else on this host works on a record."""

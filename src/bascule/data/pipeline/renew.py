@@ -11,7 +11,7 @@ second has changed the replica since, and digests would find all of that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bascule.blocks.cut import BLOCK, FRAME_LIMIT
@@ -24,20 +24,22 @@ from bascule.ports.images import Replica
 from .durable import Leftovers
 from .flow.buffers import Buffer
 from .flow.conduct import Conduct
+from .journal import Journal
 from .pump import pump
-from .restore import restore
+from .restore import Restored, restore
 from .resync import HOLE, pieces
 from .units import Task, Unit, plan, readers_for
 
 
 @dataclass(slots=True)
 class Renewed:
-    """Bytes compared with the base, written, made zero, and fetched from the store for that."""
+    """Bytes compared with the base, written, made zero, fetched for that, and there since an earlier try."""
 
     compared_bytes: int = 0
     written_bytes: int = 0
     zeroed_bytes: int = 0
     fetched_bytes: int = 0
+    settled_bytes: int = 0
 
 
 def renew(base: DiskReader, wanted: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:
@@ -46,20 +48,27 @@ def renew(base: DiskReader, wanted: DiskReader, replica: Replica, conduct: Condu
     ``wanted`` is of a later point in the same history. A try that was cut short is made again with
     the same base and the same or a later point.
     """
-    return _poured(wanted, replica, conduct, list(wanted.changed_since(base)))
-
-
-def download(wanted: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:
-    """Make ``replica``, whatever it holds, hold durably what ``wanted`` holds; nothing is compared."""
-    return _poured(wanted, replica, conduct, None)
-
-
-def _poured(
-    wanted: DiskReader, replica: Replica, conduct: Conduct, within: Sequence[Extent] | None
-) -> Renewed:
     _check_size(wanted, replica)
-    restored = restore(wanted, replica, conduct, within=within)
-    return Renewed(0, restored.written_bytes, restored.zeroed_bytes, restored.fetched_bytes)
+    return _did(restore(wanted, replica, conduct, within=list(wanted.changed_since(base))))
+
+
+def download(wanted: DiskReader, replica: Replica, conduct: Conduct, journal: Journal) -> Renewed:
+    """Make ``replica``, whatever it holds, hold durably what ``wanted`` holds; nothing is compared.
+
+    What an earlier try of the same point into the same replica settled, as the journal tells, is left out.
+    """
+    _check_size(wanted, replica)
+    return _did(restore(wanted, replica, conduct, journal))
+
+
+def _did(restored: Restored) -> Renewed:
+    return Renewed(
+        0,
+        restored.written_bytes,
+        restored.zeroed_bytes,
+        restored.fetched_bytes,
+        restored.settled_bytes,
+    )
 
 
 def level(base: DiskReader, replica: Replica, conduct: Conduct) -> Renewed:

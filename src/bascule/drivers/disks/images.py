@@ -164,10 +164,14 @@ class QcowImages:
             return RawSource(Path(place.words))
         return ImageSource(Path(place.words), place.format)
 
+    def is_there(self, place: DiskPlace) -> bool:
+        """See Images."""
+        return Path(place.words).exists()
+
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> ImageReplica:
         """See Images."""
         path = Path(place.words)
-        if not path.exists():
+        if not self.is_there(place):
             aside = path.with_suffix(".new")  # a creation that was cut short is never taken for an image
             with translated(f"create {path}"):
                 aside.unlink(missing_ok=True)
