@@ -199,6 +199,19 @@ def test_it_is_not_completed_while_the_other_side_runs(journey: Journey) -> None
     assert journey.at_home() == {}
 
 
+def test_it_is_not_completed_over_a_machine_that_somebody_started_at_home_meanwhile(journey: Journey) -> None:
+    """R-FO-7: a failback never stops, nor stands beside, a machine that it did not start."""
+    synchronise(journey.home_site(), AWAY, SAME)
+    held = journey.hand_over()
+    journey.home.start("web")
+    with pytest.raises(Refused, match="web runs here"):
+        complete(journey.home_site(), AWAY)
+    assert set(journey.at_home()) == {"web"}
+    journey.home.cut_power("web")
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == held
+
+
 def test_a_machine_that_is_not_there_any_more_is_made(journey: Journey) -> None:
     """R-HV-4: other location."""
     for name in MACHINES:
