@@ -56,8 +56,8 @@ bench-rpo: ## Measure what a power cut costs a replicated machine, and what repl
 	$(SETUP) system python guest
 	@$(BIN)/python -m benchmarks.rpo
 
-bench-idle: ## Measure a provider of a hundred machines that write nothing
-	$(SETUP) python
+bench-idle: ## Measure a provider of a hundred machines that write nothing, and of six that are copied at once
+	$(SETUP) system python
 	@$(BIN)/python -m benchmarks.idle
 
 bench-rto: ## Measure how long it takes until a machine's service is up on the other side

@@ -58,6 +58,7 @@ LIMITS: Final = {
     "lost-seconds-5s-worst": 10.0,
     "lost-seconds-1s-median": 2.0,
     "idle-100-percent": 5.0,
+    "busy-memory": 256.0,
 }
 
 

@@ -1,6 +1,7 @@
 """Measure a provider of a hundred machines that write nothing, looked at every 30 s: processor and memory.
 
-The machines are of the fake hypervisor, in the provider's own process, so their memory is in the figure.
+Those machines are of the fake hypervisor, in the provider's own process, so their memory is in the figure.
+Then its peak memory while several real ones are copied at once.
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
-from bascule.apps.chance import SystemClock, SystemIds
-from bascule.data.store import KeyFile, Vault
-from bascule.drivers.objects.local import LocalStore
 from bascule.model.items import Wish
-from bascule.replication.provider.folder import ItemFolder, ProviderFolder
+from bascule.replication.provider.folder import ItemFolder
 from benchmarks.data.process import say
 from benchmarks.report import OURS, Figure, Report
 from lab.waiting import wait_until
+
+from .busy import measure
+from .items import protect
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 300
@@ -32,11 +32,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.idle", description=__doc__)
     parser.add_argument("--machines", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=120, help="how long is measured")
+    parser.add_argument("--busy", type=int, default=6, help="machines that are copied at once")
+    parser.add_argument("--busy-mib", type=int, default=512, help="what each of them has on its disk")
     chosen = parser.parse_args()
     percent = Report(Figure("idle-100-percent", "percent", bench="idle"))
     memory = Report(Figure("idle-100-memory", "MiB", bench="idle"))
     with tempfile.TemporaryDirectory(prefix="bascule-idle-") as folder:
-        items = _protect(Path(folder), chosen.machines)
+        names = [f"m{number}" for number in range(chosen.machines)]
+        items = protect(Path(folder), [Wish(name, (f"fake:{name}",), "", "") for name in names])
         command = [sys.executable, "-m", "bascule.apps.provider", str(Path(folder) / "provider")]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
@@ -50,21 +53,10 @@ def main() -> int:
                 memory.add(OURS, _resident_mib(process.pid))
             finally:
                 process.terminate()
-    print(*percent.lines(), *memory.lines(), sep="\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bascule-busy-") as folder:
+        busy = measure(Path(folder), chosen.busy, chosen.busy_mib)
+    print(*percent.lines(), *memory.lines(), *busy.lines(), sep="\n", flush=True)
     return 0
-
-
-def _protect(room: Path, count: int) -> list[ItemFolder]:
-    key = KeyFile.create(room / "main.key", SystemIds())
-    store = LocalStore(room / "store", create=True)
-    Vault.init(store, key, ids=SystemIds(), clock=SystemClock())
-    store.close()
-    provider = ProviderFolder(room / "provider")
-    items = [provider.item(f"m{number}") for number in range(count)]
-    for item in items:
-        wish = Wish(item.group, (f"fake:{item.group}",), str(room / "store"), str(room / "main.key"))
-        item.change(partial(_instead, wish))
-    return items
 
 
 def _wait(items: list[ItemFolder]) -> None:
@@ -73,10 +65,6 @@ def _wait(items: list[ItemFolder]) -> None:
         _START_SECONDS,
         "the provider to come to all machines",
     )
-
-
-def _instead(wish: Wish, _before: Wish | None) -> Wish:
-    return wish
 
 
 def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:

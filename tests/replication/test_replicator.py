@@ -18,7 +18,7 @@ from bascule.model.errors import Refused, Unavailable
 from bascule.model.policies import Consistency
 from bascule.ports.disks import DiskSource
 from bascule.replication.members import Member
-from bascule.replication.replicator import Names, Replicator, Rules, World
+from bascule.replication.replicator import Names, Replicator, Rules, World, tuning_for
 
 BLOCK = 65536
 SIZE = 40 * BLOCK
@@ -185,3 +185,17 @@ def test_the_instant_lies_inside_what_makes_guests_ready_and_the_copy_after_it()
         image = bytearray(SIZE)
         point.disk(DiskKey(NAMES.group, "disk0")).read_into(0, memoryview(image))
     assert image == before
+
+
+@pytest.mark.parametrize("disk_bytes", [200 << 20, 1 << 30, 20 << 30, 1 << 40])
+def test_what_is_being_stored_is_a_fiftieth_of_the_disks_at_most(disk_bytes: int) -> None:
+    tuning = tuning_for(disk_bytes, workers=2)
+    assert tuning.upload_threads * tuning.segment_bytes <= disk_bytes / 50
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_all_segments_of_a_session_fit_into_the_memory_that_it_was_given(workers: int) -> None:
+    given = 18 << 20
+    tuning = tuning_for(1 << 40, workers, given)
+    assert given / 2 < tuning.buffers * tuning.segment_bytes <= given
+    assert tuning_for(1 << 40, workers).segment_bytes == 16 << 20, "where nobody says how much"

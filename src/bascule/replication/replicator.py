@@ -53,6 +53,19 @@ class Names:
     writer: str
 
 
+def tuning_for(disk_bytes: int, workers: int, segments_bytes: int = 0) -> Tuning:
+    """Return how to store disks: in segments that fit together into ``segments_bytes``, 0 for the usual.
+
+    Those under way when we are killed are sent again, so small disks have small ones (R-R-10).
+    """
+    usual = Tuning.for_lanes(workers)
+    largest = usual.segment_bytes
+    if segments_bytes:
+        largest = min(largest, segments_bytes // usual.buffers)
+    part = min(disk_bytes // _SEGMENTS_LEAST, largest)
+    return replace(usual, segment_bytes=max(part, _SEGMENT_SMALLEST))
+
+
 def unprepared(_machines: Sequence[str]) -> AbstractContextManager[Callable[[], Consistency]]:
     """Ask nothing of the guests: what a point finds is as after a power cut."""
     return nullcontext(lambda: Consistency.CRASH)
@@ -79,13 +92,17 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a replicator needs of the rest of the house."""
+    """What a replicator needs of the rest of the house.
+
+    ``segments_bytes`` is the memory for what is being put together and stored, 0 for the usual.
+    """
 
     vault: Vault
     clock: Clock
     open_source: Callable[[str], DiskSource]
     conduct: Callable[[], Conduct]
     rules: Rules = Rules()
+    segments_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +210,9 @@ class Replicator:
         return {machine: note.tracking for machine, note in self._notes.items()}
 
     def _tuning(self) -> Tuning:
-        """Segments under way when we are killed are sent again, so small disks have small ones (R-R-10)."""
         disks = self._members.recorded() or {}
-        part = sum(disk.size_bytes for disk in disks.values()) // _SEGMENTS_LEAST
-        usual = Tuning.for_lanes(self._world.conduct().workers)
-        return replace(usual, segment_bytes=min(max(part, _SEGMENT_SMALLEST), usual.segment_bytes))
+        total_bytes = sum(disk.size_bytes for disk in disks.values())
+        return tuning_for(total_bytes, self._world.conduct().workers, self._world.segments_bytes)
 
     def _send(
         self, instant: Instant, absent: tuple[str, ...], consistency: str, thaw: Callable[[], None]

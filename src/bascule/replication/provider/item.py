@@ -325,6 +325,7 @@ class Item:
             self._shop.open_source,
             lambda: self._shop.conduct(self._cancel, self._ledger.headway, own),
             rules,
+            self._shop.segments_bytes // self._shop.threads,
         )
         members = [
             Member(

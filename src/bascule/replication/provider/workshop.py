@@ -22,6 +22,9 @@ from bascule.ports.disks import DiskSource
 from bascule.ports.guests import Commands, GuestAgent
 from bascule.ports.machines import RunningMachine
 
+# With 24 MiB of units for each of four transfers, and the process itself, that is less than 256 MiB.
+SEGMENTS_BYTES = 72 << 20
+
 
 def free_in(path: Path) -> int:
     """Return how many bytes are free where a path is, or would be."""
@@ -46,7 +49,8 @@ class Workshop:
 
     ``workers`` is the number of threads that compress and seal for one transfer, ``threads`` that of
     transfers at one time; the throttle and the buffers are shared by all of them, in equal shares.
-    ``throttle_of`` makes one of an item's own of what its policy says.
+    ``throttle_of`` makes one of an item's own of what its policy says. ``segments_bytes`` is the memory of
+    all transfers together for what they put together and store.
     """
 
     clock: Clock
@@ -64,6 +68,7 @@ class Workshop:
     local_time: Callable[[float], datetime] = datetime.fromtimestamp
     free_bytes: Callable[[Path], int] = free_in
     throttle_of: Callable[[str], Throttle | None] = lambda _limit: None
+    segments_bytes: int = SEGMENTS_BYTES
 
     def conduct(self, cancel: Cancel, observer: Observer, own: Own) -> Conduct:
         """Return how to conduct one transfer."""
