@@ -13,11 +13,11 @@ from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.model.errors import Exists, Missing, Unavailable
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Assignment, Role
-from bascule.model.vault.event import Condition, Event, Health
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Catalog
 from bascule.ports.vault.audit import Deed

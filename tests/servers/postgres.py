@@ -35,12 +35,11 @@ class Postgres:
         if not Path(data).exists():
             words = ["-A", "trust", "-U", "bascule", "--no-sync", "--no-locale", "-E", "UTF8"]
             self._run("initdb", "-D", data, *words)
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
-        self._run("pg_ctl", "-D", data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+        self.stop()
         if self._is_temporary:
             shutil.rmtree(self.folder)
 
@@ -57,6 +56,16 @@ class Postgres:
         """Return from where on a start reads the log; of a server that does not run."""
         lines = self._run("pg_controldata", "-D", str(self.folder / "data")).splitlines()
         return next(line.split()[-1] for line in lines if "REDO location" in line)
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
+        log, data = str(self.folder / "log"), str(self.folder / "data")
+        self._run("pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it as a lost power would."""
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
 
     def database(self) -> str:
         """Make an empty database and return its URL."""

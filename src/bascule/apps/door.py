@@ -38,7 +38,7 @@ def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool) -> Iterator[Va
         database.close()
 
 
-def listening(address: str) -> socket.socket:
+def listening(address: str, option: str = "--listen") -> socket.socket:
     """Return a socket that listens at an address."""
     host, port = address_parts(address)
     try:
@@ -46,7 +46,7 @@ def listening(address: str) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise Unavailable(
-            f"cannot listen at {address}: {error.strerror or error}", cure="name a free address: --listen"
+            f"cannot listen at {address}: {error.strerror or error}", cure=f"name a free address: {option}"
         ) from error
 
 

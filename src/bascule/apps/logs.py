@@ -22,12 +22,19 @@ def install(settings: Mapping[str, str]) -> None:
         sys.modules[_NAME] = _Later(settings.get("BASCULE_LOG", ""))
 
 
+def say_more(settings: Mapping[str, str]) -> None:
+    """Log what happens as well, as a server does, unless the settings say which level."""
+    found = sys.modules.get(_NAME)
+    if isinstance(found, _Later) and not settings.get("BASCULE_LOG"):
+        found.level = "info"
+
+
 class _Later(ModuleType):
     """Stands in for structlog until somebody has something to say."""
 
     def __init__(self, level: str) -> None:
         super().__init__(_NAME)
-        self._level = level
+        self.level = level
 
     def get_logger(self, *names: str) -> _Logger:
         """Return a logger that loads structlog at its first word."""
@@ -43,7 +50,7 @@ class _Later(ModuleType):
                 del sys.modules[_NAME]
                 import structlog
 
-                _configure(structlog, self._level)
+                _configure(structlog, self.level)
         return sys.modules[_NAME]
 
 
@@ -64,6 +71,7 @@ def _configure(structlog: Any, word: str) -> None:
     level = logging.getLevelNamesMapping().get(word.upper(), logging.WARNING)
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bascule.drivers.hypervisors.fake.park import FakePark
     from bascule.front.cli.door.behind import VaultDoor
     from bascule.front.cli.tools import Existing
+    from bascule.front.cli.vault.settings import Opened, ServerSettings
     from bascule.model.machines import MachineDefinition
+    from bascule.model.vault.signs.check import Check
     from bascule.ports.disks import DiskSink, DiskSource
     from bascule.ports.guests import Commands, GuestAgent
     from bascule.ports.hypervisors import Hypervisor
@@ -168,6 +170,22 @@ class SystemTools:
         from . import door
 
         return door.opened(folder, self.clock, self.ids, create=create)
+
+    def check_vaults(self, settings: ServerSettings) -> tuple[Check, ...]:
+        """Look whether a server of vaults could run."""
+        from .vault.parts import checks
+
+        return checks(settings, self.clock, self.ids)
+
+    def serve_vaults(
+        self, settings: ServerSettings, stop: threading.Event, ready: Callable[[Opened], None]
+    ) -> None:
+        """Run a server of vaults, which tells more in the log than a command."""
+        from . import logs
+        from .vault.server import run
+
+        logs.say_more(self.settings)
+        run(settings, self.clock, self.ids, stop, ready)
 
     def serve_door(
         self, door: VaultDoor, listen: str, stop: threading.Event, ready: Callable[[str], None]

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from bascule.model.vault.access import Assignment
-from bascule.model.vault.event import Condition, Event
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId
+from bascule.model.vault.signs.event import Condition, Event
 from bascule.model.vault.vault import Vault
 
 from .vault.audit import Deed
@@ -91,6 +91,9 @@ class ItemBook(Protocol):
     def list(self, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
         """Return a vault's items by name: all, or so many behind a name."""
 
+    def count(self) -> int:
+        """Return how many there are in all vaults."""
+
     def remove(self, vault: str, id: str) -> None:
         """Remove an item with its jobs, or raise Missing."""
 
@@ -110,8 +113,8 @@ class JobBook(Protocol):
     def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
         """Return a vault's jobs, the newest first."""
 
-    def open(self, vault: str = "") -> tuple[Job, ...]:
-        """Return the jobs that have not ended, of a vault or of all."""
+    def open(self, vault: str = "", item: str = "", id: str = "") -> tuple[Job, ...]:
+        """Return the jobs that have not ended: all, or those of a vault, of an item's id, of that id."""
 
     def going_on(self, vault: str, item: str) -> Job | None:
         """Return the job of an item that has not ended, None if there is none."""

@@ -34,8 +34,8 @@ def desks(folder: Path) -> Iterator[tuple[Service, Node]]:
     node = start(SqlCatalog(str(folder / "c.db")), FakeSites(folder / "w.db"))
     database = Database(folder / "hosts.db")
     authority = FolderAuthority.make(folder / "pki", clock, ids)
-    entrance = Entrance(SqliteHosts(database), authority, ("vault.example:9444",))
-    made = service(node.catalog, node.jobs, entrance, clock, ids)
+    entrance = Entrance(SqliteHosts(database), authority, lambda: ("vault.example:9444",))
+    made = service(node.catalog, node.jobs, entrance, node.sites, clock, ids)
     try:
         for caller, role in zip(
             (ANNA, OTTO, RITA), (Role.CONTRIBUTOR, Role.OPERATOR, Role.READER), strict=True

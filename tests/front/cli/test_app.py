@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from bascule.front.cli.app import build
 
-NOUNS = ("store", "key", "machine", "provider", "replica", "door")
+NOUNS = ("store", "key", "machine", "provider", "replica", "door", "vault")
 COMMANDS = [
     (),
     ("store",),
@@ -40,6 +40,11 @@ COMMANDS = [
     *(("provider", verb) for verb in ("run", "check", "register", "status")),
     ("door",),
     *(("door", verb) for verb in ("run", "key", "hosts", "revoke", "order", "orders", "audit")),
+    ("serve",),
+    ("vault",),
+    *(("vault", verb) for verb in ("create", "remove", "ls", "role", "site", "key", "hosts", "revoke")),
+    *(("vault", verb) for verb in ("policy", "audit", "protect", "items", "points", "do", "jobs", "job")),
+    *(("vault", verb) for verb in ("steer", "export", "health", "events")),
     ("restore",),
     ("serve-point",),
 ]

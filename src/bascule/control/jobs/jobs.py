@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bascule.model.errors import Missing, Refused
+import structlog
+
+from bascule.model.errors import Missing, Refused, Unavailable
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Act, Job, JobId, JobState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
+from bascule.ports.vault.news import News
 
 from .queue import DurableQueue
+
+log = structlog.get_logger("control.jobs")
 
 
 class Jobs:
@@ -62,6 +67,20 @@ class Jobs:
     def cancel(self, vault: str, id: JobId) -> Job:
         """Ask a job to take back what it did and end; it does so before its next step."""
         return self._act(vault, id, Act.CANCEL)
+
+    def hear(self, news: News) -> None:
+        """Let the jobs look again that wait for what a host has said, in whichever vault they are.
+
+        A catalog that does not answer costs time only: a job looks by itself in the end.
+        """
+        job = news.order.partition(".")[0]
+        try:
+            with self._catalog.reading() as books:
+                found = books.jobs.open(id=job) if job else books.jobs.open(item=news.group)
+            for one in found:
+                self.tell(one.vault, one.item)
+        except Unavailable as error:
+            log.warning("jobs.news_missed", item=news.group, error=str(error))
 
     def tell_of_order(self, vault: str, order: str) -> None:
         """Let the job look again that gave an order to a host; its id is the order's up to the first dot."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Event, Thread
@@ -10,7 +11,7 @@ import structlog
 
 from bascule.model.errors import BasculeError, Cancelled, Unavailable
 from bascule.model.vault.item import Command
-from bascule.model.vault.job import Act, Failure, Job, JobId
+from bascule.model.vault.job import Act, Failure, Job, JobId, JobState
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.nodes import Nodes
@@ -34,6 +35,7 @@ class Runner:
         self._ids = ids
         self._workflows: Mapping[Command, Workflow] = {}
         self._is_stopping = Event()
+        self._ends: Counter[str] = Counter()
 
     def serve(self, workflows: Mapping[Command, Workflow], nodes: Nodes, every_seconds: float = 5.0) -> None:
         """Begin to run attempts, each by the workflow of its job's command, and those of dead nodes too."""
@@ -43,6 +45,16 @@ class Runner:
         self._take_over(nodes)
         self._watch = Thread(target=self._watch_over, args=(nodes, every_seconds), daemon=True)
         self._watch.start()
+
+    def check(self) -> str:
+        """Tell that attempts are run and watched over, or raise Unavailable."""
+        if not self._watch.is_alive():
+            raise Unavailable("nobody watches over jobs", cure="restart the server, and report its log")
+        return f"{self._ends.total()} attempts ended"
+
+    def tally(self) -> tuple[tuple[str, int], ...]:
+        """Return in which state how many attempts left their jobs since the start."""
+        return tuple(sorted(self._ends.items()))
 
     def stop(self, nodes: Nodes) -> None:
         """Finish the attempts that run, and leave."""
@@ -75,7 +87,9 @@ class Runner:
         told.info("jobs.attempt_began", command=job.command.value, attempt=number)
         try:
             end = self._outcome(run, job)
-            insist(self._clock, lambda: self._write(run, end))
+            state = insist(self._clock, lambda: self._write(run, end))
+            self._ends[state.value] += 1
+            told.info("jobs.attempt_ended", state=state.value)
         except Superseded:
             told.info("jobs.attempt_superseded", attempt=number)
 
@@ -110,9 +124,11 @@ class Runner:
             return self._fail(Failure("bug", f"{type(error).__name__}: {error}", cure))
         return self._end(ending)
 
-    def _write(self, run: Run, end: Callable[[Books, Job], None]) -> None:
+    def _write(self, run: Run, end: Callable[[Books, Job], None]) -> JobState:
         with self._catalog.writing() as books:
-            end(books, run.mine(books))
+            job = run.mine(books)
+            end(books, job)
+            return books.jobs.get(job.vault, job.id).state
 
     def _pause(self, seconds: float) -> Callable[[Books, Job], None]:
         def end(books: Books, job: Job) -> None:

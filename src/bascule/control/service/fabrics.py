@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bascule.model.errors import Refused
@@ -22,7 +23,7 @@ class Entrance:
 
     hosts: Hosts
     authority: Authority
-    addresses: tuple[str, ...]
+    addresses: Callable[[], tuple[str, ...]]
 
 
 class FabricDesk:
@@ -97,8 +98,7 @@ class FabricDesk:
 
     def _invitation(self, id: str, secret: str, until: float) -> Invitation:
         entrance = self._entrance
-        for address in entrance.addresses:
+        addresses = entrance.addresses()
+        for address in addresses:
             address_parts(address)
-        return Invitation(
-            entrance.authority.vault, entrance.addresses, entrance.authority.text, id, secret, until
-        )
+        return Invitation(entrance.authority.vault, addresses, entrance.authority.text, id, secret, until)

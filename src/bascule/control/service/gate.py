@@ -47,6 +47,7 @@ class Gate:
         self._clock = clock
         self._guard = Lock()
         self._counts: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._tally: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
     def writing(self, call: Call) -> Iterator[Books]:
@@ -59,6 +60,8 @@ class Gate:
         except Refused as error:
             self.refused(call, error)
             raise
+        with self._guard:
+            self._tally[call.what, ""] += 1
 
     @contextmanager
     def reading(self, call: Call) -> Iterator[Books]:
@@ -118,6 +121,11 @@ class Gate:
         """Count a call that was let in elsewhere and changed nothing."""
         self._count(call, "", _LOOKED)
 
+    def tally(self) -> tuple[tuple[tuple[str, str], int], ...]:
+        """Return how often what was called since the start, and with which code it was refused."""
+        with self._guard:
+            return tuple(sorted(self._tally.items()))
+
     def settle(self) -> None:
         """Write down what was only counted."""
         with self._guard:
@@ -135,6 +143,7 @@ class Gate:
         kind = (call.vault, call.caller.name, call.what, code, detail)
         with self._guard:
             self._counts[kind] += 1
+            self._tally[call.what, code] += 1
             times, kinds = self._counts[kind], len(self._counts)
         if kinds > _KINDS_MAX:
             self.settle()

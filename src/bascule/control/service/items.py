@@ -77,7 +77,7 @@ class ItemDesk:
         if known is not None and known.protection is Protection.UNPROTECTED:
             return books.items.save(replace(known, route=route))
         # Hosts and stores serve several vaults, and know an item by its id alone.
-        id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:40]}-{self._ids.random(6).hex()}"
+        id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:24]}-{self._ids.random(4).hex()}"
         item = ProtectedItem(id, vault, name, route=route)
         books.items.add(item)
         return item

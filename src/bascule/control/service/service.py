@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from bascule.control.jobs.jobs import Jobs
 from bascule.ports.catalog import Catalog
 from bascule.ports.chance import Clock, Ids
+from bascule.ports.sites import RecoverySite
 
 from .fabrics import Entrance, FabricDesk
 from .gate import Gate
 from .items import ItemDesk
 from .jobs import JobDesk
+from .points import PointDesk
 from .policies import PolicyDesk
 from .signs import SignDesk
 from .vaults import VaultDesk
@@ -26,11 +28,14 @@ class Service:
     fabrics: FabricDesk
     policies: PolicyDesk
     items: ItemDesk
+    points: PointDesk
     jobs: JobDesk
     signs: SignDesk
 
 
-def service(catalog: Catalog, jobs: Jobs, entrance: Entrance, clock: Clock, ids: Ids) -> Service:
+def service(
+    catalog: Catalog, jobs: Jobs, entrance: Entrance, recovery: RecoverySite, clock: Clock, ids: Ids
+) -> Service:
     """Return the service of a server."""
     gate = Gate(catalog, clock)
     return Service(
@@ -39,6 +44,7 @@ def service(catalog: Catalog, jobs: Jobs, entrance: Entrance, clock: Clock, ids:
         FabricDesk(gate, entrance, clock, ids),
         PolicyDesk(gate),
         ItemDesk(gate, jobs, ids),
+        PointDesk(gate, recovery, clock, ids),
         JobDesk(gate, jobs),
         SignDesk(gate),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.vault.access import Caller, Right
-from bascule.model.vault.event import Condition, Event
+from bascule.model.vault.signs.event import Condition, Event
 
 from .gate import Call, Gate
 

@@ -80,6 +80,10 @@ class SqlItems:
         some = rows.order_by(ITEMS.c.name).limit(limit or None)
         return tuple(item_of(text) for text in self._connection.execute(some).scalars())
 
+    def count(self) -> int:
+        """Return how many there are in all vaults."""
+        return int(self._connection.execute(sa.select(sa.func.count()).select_from(ITEMS)).scalar_one())
+
     def remove(self, vault: str, id: str) -> None:
         """Remove an item with its jobs."""
         self._connection.execute(sa.delete(JOBS).where(JOBS.c.vault == vault, JOBS.c.item == id))
@@ -129,11 +133,12 @@ class SqlJobs:
         newest = rows.order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
         return tuple(job_of(text) for text in self._connection.execute(newest).scalars())
 
-    def open(self, vault: str = "") -> tuple[Job, ...]:
+    def open(self, vault: str = "", item: str = "", id: str = "") -> tuple[Job, ...]:
         """Return the jobs that have not ended."""
         rows = sa.select(JOBS.c.document).where(JOBS.c.ended.is_(None)).order_by(JOBS.c.created, JOBS.c.id)
-        mine = rows.where(JOBS.c.vault == vault) if vault else rows
-        return tuple(job_of(text) for text in self._connection.execute(mine).scalars())
+        for column, value in ((JOBS.c.vault, vault), (JOBS.c.item, item), (JOBS.c.id, id)):
+            rows = rows.where(column == value) if value else rows
+        return tuple(job_of(text) for text in self._connection.execute(rows).scalars())
 
     def going_on(self, vault: str, item: str) -> Job | None:
         """Return the job of an item that has not ended, None if there is none."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from bascule.model.vault.event import Event, Health
+from bascule.model.vault.signs.event import Event, Health
 from bascule.ports.vault.audit import Deed
 
 from .shelves import check_vault

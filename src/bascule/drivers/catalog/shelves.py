@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 from bascule.model.errors import Exists, Missing
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Assignment, Role
-from bascule.model.vault.event import Condition, Health
 from bascule.model.vault.fabric import (
     Enrolment,
     Fabric,
@@ -20,6 +19,7 @@ from bascule.model.vault.fabric import (
     ReplicationPolicy,
     Server,
 )
+from bascule.model.vault.signs.event import Condition, Health
 
 from .documents import noun_of, text_of
 from .tables import SHELVES, VAULTS

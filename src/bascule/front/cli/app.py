@@ -29,6 +29,8 @@ _SHELF = {
     "resume": "provider.wishing:resume",
     "resync": "provider.wishing:resync",
     "provider": "provider.running:app",
+    "serve": "vault.serve:serve",
+    "vault": "vault.app:app",
     "door": "door.app:app",
     "restore": "restore:restore",
     "serve-point": "serve_point:serve_point",

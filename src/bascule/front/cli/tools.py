@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from bascule.data.store import Vault
     from bascule.front.cli.door.behind import VaultDoor
+    from bascule.front.cli.vault.settings import Opened, ServerSettings
     from bascule.model.machines import MachineDefinition
+    from bascule.model.vault.signs.check import Check
     from bascule.ports.chance import Clock, Ids
     from bascule.ports.disks import DiskSink, DiskSource
     from bascule.ports.guests import Commands, GuestAgent
@@ -94,6 +96,14 @@ class Tools(Protocol):
 
     def vault_door(self, folder: Path, *, create: bool = False) -> AbstractContextManager[VaultDoor]:
         """Open what stands behind the door of the vault in a folder."""
+
+    def check_vaults(self, settings: ServerSettings) -> tuple[Check, ...]:
+        """Look whether a server of vaults could run as it is to."""
+
+    def serve_vaults(
+        self, settings: ServerSettings, stop: threading.Event, ready: Callable[[Opened], None]
+    ) -> None:
+        """Run a server of vaults until ``stop``; ``ready`` hears when everything is open."""
 
     def serve_door(
         self, door: VaultDoor, listen: str, stop: threading.Event, ready: Callable[[str], None]

@@ -41,6 +41,8 @@ class Claim:
 class HostState:
     """A host as the vault knows it. ``key`` is the registration key by which it joined last.
 
+    ``machines`` are the machines that it says it has, as it calls them.
+
     ``groups`` holds the facts of each group, by field, as they were reported: nobody has checked them.
     """
 
@@ -53,6 +55,7 @@ class HostState:
     report: int = 0
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     key: str = ""
+    machines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

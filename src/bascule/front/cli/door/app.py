@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from bascule.front.cli.printing.tables import table
 from bascule.front.cli.stopping import on_stop
 from bascule.front.cli.words.options import Json, tools_of
 from bascule.front.cli.words.quantities import moment_iso, moment_text, seconds_from
-from bascule.model.errors import Exists, Unavailable
+from bascule.front.cli.words.secrets import write_secret
 
 app = typer.Typer(
     name="door",
@@ -116,7 +115,7 @@ def key(
         door.hosts.add_key(RegistrationKey(made, digest, expires_at, host))
         door.audit.note(Deed(tools.clock.now(), tools.who, "make-key", made))
         authority, vault = door.authority.text, door.authority.vault
-    _write_secret(
+    write_secret(
         file, invitation_written(Invitation(vault, tuple(addresses), authority, made, secret, expires_at))
     )
     document = {"vault": vault, "key": made, "file": str(file), "expires_at": moment_iso(expires_at)}
@@ -296,14 +295,3 @@ def audit(
 def _object(arguments: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(arguments)
     return found
-
-
-def _write_secret(file: Path, data: bytes) -> None:
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Exists(f"{file} is there already", cure="name another file") from error
-    except OSError as error:
-        raise Unavailable(f"cannot write {file}: {error.strerror}") from error
-    with open(descriptor, "wb") as stream:
-        stream.write(data)

@@ -1,0 +1,1 @@
+"""Servers of ours as processes, for tests and benchmarks."""

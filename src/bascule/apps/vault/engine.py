@@ -1,0 +1,60 @@
+"""The parts of a server that are behind its doors, put together: catalog, jobs, desks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from bascule.control.jobs.jobs import Jobs
+from bascule.control.jobs.queue import DurableQueue
+from bascule.control.jobs.runner import Runner
+from bascule.control.service.fabrics import Entrance
+from bascule.control.service.service import Service, service
+from bascule.control.workflows.book import workflows
+from bascule.control.workflows.ends import Ends
+from bascule.drivers.catalog.catalog import SqlCatalog
+from bascule.drivers.sites.hosts import Lines, RecoveryHosts, SourceHosts
+from bascule.model.policies import Policy
+from bascule.model.vault.route import Route
+from bascule.ports.chance import Clock, Ids
+from bascule.ports.vault.postings import Postings
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What carries jobs out, and what may be asked of it all. ``node`` names this process among others."""
+
+    node: str
+    catalog: SqlCatalog
+    runner: Runner
+    service: Service
+    jobs: Jobs
+
+
+@contextmanager
+def running(
+    catalog: SqlCatalog, entrance: Entrance, postings: Postings, clock: Clock, ids: Ids
+) -> Iterator[Engine]:
+    """Run jobs until the end of the block, which waits for the steps that are under way."""
+    node = ids.random(8).hex()
+    queue = DurableQueue(catalog.engine, node)
+    jobs = Jobs(catalog, queue, clock, ids)
+    runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
+    lines = Lines(postings, partial(_route, catalog))
+    recovery = RecoveryHosts(lines)
+    runner.serve(workflows(Ends(SourceHosts(lines), recovery)), nodes)
+    desks = service(catalog, jobs, entrance, recovery, clock, ids)
+    try:
+        yield Engine(node, catalog, runner, desks, jobs)
+    finally:
+        runner.stop(nodes)
+        desks.gate.settle()
+
+
+def _route(catalog: SqlCatalog, vault: str, item: str) -> tuple[Route, Policy]:
+    with catalog.reading() as books:
+        route = books.items.get(vault, item).route
+        policy = books.policies.get(vault, route.policy).policy if route.policy else Policy()
+    return route, policy

@@ -1,0 +1,151 @@
+"""Looks at what hosts said, again and again, and writes down what has changed (R-OP-2, R-W-7, R-P-1).
+
+A look computes what ought to be in the catalog, compares, and writes only the differences, a vault in one
+transaction: while nothing changes nothing is written, and whoever is killed amid a look has done nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from threading import Event as Flag
+
+import structlog
+
+from bascule.model.errors import Unavailable
+from bascule.model.items import name_of
+from bascule.model.policies import Policy
+from bascule.model.vault.fabric import ProtectableItem, Server
+from bascule.model.vault.signs.event import Condition, Event, Health
+from bascule.model.vault.signs.health import Facts, item_conditions, server_conditions
+from bascule.ports.catalog import Books, Catalog
+from bascule.ports.chance import Clock
+from bascule.ports.vault.hosts import Hosts, HostState
+
+log = structlog.get_logger("control.watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be written into a vault; ``over`` are conditions that are no more."""
+
+    servers: tuple[Server, ...]
+    begun: tuple[Condition, ...]
+    over: tuple[Condition, ...]
+    machines: tuple[ProtectableItem, ...]
+    gone: tuple[ProtectableItem, ...]
+
+    def __bool__(self) -> bool:
+        return any((self.servers, self.begun, self.over, self.machines, self.gone))
+
+
+class Watch:
+    """Looks at hosts for the vaults of a catalog. ``failures`` counts the looks that found no answer."""
+
+    def __init__(self, catalog: Catalog, hosts: Hosts, clock: Clock) -> None:
+        self._catalog = catalog
+        self._hosts = hosts
+        self._clock = clock
+        self.failures = 0
+
+    def run(self, over: Flag, every_seconds: float = 5.0) -> None:
+        """Look until it is over; a place that does not answer is looked at again."""
+        while not over.wait(every_seconds):
+            try:
+                self.look()
+            except Unavailable as error:
+                self.failures += 1
+                log.warning("watch.look_failed", error=str(error))
+
+    def look(self) -> None:
+        """Look once."""
+        states = {state.id: state for state in self._hosts.all()}
+        with self._catalog.reading() as books:
+            found = [(vault.name, self._changes(books, vault.name, states)) for vault in books.vaults.list()]
+        for vault, changes in found:
+            if changes:
+                with self._catalog.writing() as books:
+                    # Anew, and as the only writer: somebody may have changed the vault meanwhile.
+                    self._write(books, vault, self._changes(books, vault, states))
+
+    def _changes(self, books: Books, vault: str, states: Mapping[str, HostState]) -> Changes:
+        now = self._clock.now()
+        known = {server.id: server for server in books.servers.list(vault)}
+        joined = tuple(_joined(books, vault, states.values(), known))
+        servers = {**known, **{server.id: server for server in joined}}
+        mine = {host: state for host, state in states.items() if host in servers}
+        wrong = {one.id: one for one in self._wrong(books, vault, servers, mine, now)}
+        before = {one.id: one for one in books.conditions.list(vault)}
+        machines = {one.id: one for one in _machines(servers, mine)}
+        listed = {one.id: one for one in books.protectable.list(vault)}
+        return Changes(
+            joined,
+            tuple(one for id, one in wrong.items() if id not in before or before[id].health != one.health),
+            tuple(one for id, one in before.items() if id not in wrong),
+            tuple(one for id, one in machines.items() if listed.get(id) != one),
+            tuple(one for id, one in listed.items() if id not in machines),
+        )
+
+    def _wrong(
+        self,
+        books: Books,
+        vault: str,
+        servers: Mapping[str, Server],
+        states: Mapping[str, HostState],
+        now: float,
+    ) -> Iterator[Condition]:
+        for server in servers.values():
+            state = states.get(server.id)
+            yield from server_conditions(server, state.seen_at if state else None, now)
+        policies = {one.id: one.policy for one in books.policies.list(vault)}
+        for item in books.items.list(vault):
+            facts = _facts(states.get(item.route.source), item.id)
+            yield from item_conditions(item, policies.get(item.route.policy, _NO_POLICY), facts, now)
+
+    def _write(self, books: Books, vault: str, changes: Changes) -> None:
+        now = self._clock.now()
+        for server in changes.servers:
+            books.servers.put(server)
+            log.info("watch.host_joined", vault=vault, host=server.id, fabric=server.fabric)
+        for machine in changes.machines:
+            books.protectable.put(machine)
+        for machine in changes.gone:
+            books.protectable.remove(vault, machine.id)
+        for one in changes.begun:
+            books.conditions.put(one)
+            books.events.add(Event(vault, now, one.subject, one.code, one.health, one.message, one.cure))
+            log.warning("watch.condition_began", vault=vault, item=one.subject, code=one.code)
+        for one in changes.over:
+            books.conditions.remove(vault, one.id)
+            books.events.add(Event(vault, now, one.subject, one.code, Health.HEALTHY, f"over: {one.message}"))
+            log.info("watch.condition_ended", vault=vault, item=one.subject, code=one.code)
+
+
+_NO_POLICY = Policy()
+
+
+def _joined(
+    books: Books, vault: str, states: Iterable[HostState], known: Mapping[str, Server]
+) -> Iterator[Server]:
+    """Yield the hosts that joined by a key of the vault's, or joined again, as they are to be known."""
+    fabrics = {one.id: one.fabric for one in books.enrolments.list(vault)}
+    for state in states:
+        if state.key in fabrics:
+            names = (vault, state.id, fabrics[state.key], state.name)
+            found = Server(*names, state.registered_at, state.is_revoked)
+            if known.get(state.id) != found:
+                yield found
+
+
+def _machines(servers: Mapping[str, Server], states: Mapping[str, HostState]) -> Iterator[ProtectableItem]:
+    for host, state in states.items():
+        server = servers[host]
+        if not server.is_revoked:
+            for machine in state.machines:
+                yield ProtectableItem(
+                    server.vault, f"{host}.{name_of(machine)}", server.fabric, host, machine
+                )
+
+
+def _facts(state: HostState | None, group: str) -> Facts | None:
+    return None if state is None else state.groups.get(group)

@@ -1,0 +1,96 @@
+"""``bascule serve``: vaults, their jobs and the hosts' door in one process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.stopping import on_stop
+from bascule.front.cli.words.options import Json, tools_of
+
+from .settings import Opened, ServerSettings
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The server's folder; made if it is absent.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--postgres",
+        metavar="URL",
+        help="Keep vaults and jobs in this database instead: postgresql://….",
+        show_default=False,
+    ),
+]
+Listen = Annotated[
+    str,
+    typer.Option("--listen", metavar="HOST:PORT", help="Where hosts find the door; port 0 for a free one."),
+]
+Local = Annotated[
+    str,
+    typer.Option("--local", metavar="HOST:PORT", help="Where /healthz and /metrics are, for this machine."),
+]
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="What registration keys say where the door is; may be repeated. [where it listens]",
+        show_default=False,
+    ),
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Only look whether it could run, and say what to do if not.")
+]
+
+
+def serve(
+    context: typer.Context,
+    *,
+    folder: Folder,
+    postgres: Database = "",
+    listen: Listen = "0.0.0.0:9444",
+    local: Local = "127.0.0.1:9445",
+    addresses: Addresses = None,
+    check: Check = False,
+    is_json: Json = False,
+) -> None:
+    """Run vaults on this machine, until Ctrl-C or SIGTERM: their jobs, and the door for their hosts.
+
+    It may be killed at any moment: the next one finishes every job as it would have ended. A folder has
+    one server at a time. What it does is logged to standard error; BASCULE_LOG=warning says less.
+
+    \b
+    Examples:
+      bascule serve /srv/vaults
+      bascule vault create /srv/vaults north       (meanwhile, as the same user)
+      curl http://127.0.0.1:9445/healthz
+    """
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    settings = ServerSettings(folder, postgres, listen, local, tuple(addresses or ()))
+    if check:
+        checks = tools.check_vaults(settings)
+        lines = [f"{'well' if one.is_met else 'NOT '}  {one.what}: {one.message}" for one in checks]
+        screen.show({"checks": [one.document for one in checks]}, lines)
+        for one in checks:
+            if one.error is not None:
+                raise one.error
+        return
+    stop = threading.Event()
+
+    def ask() -> None:
+        stop.set()
+        screen.note("Stopping in order; once more stops at once.")
+
+    def ready(opened: Opened) -> None:
+        fields = {"door": opened.door, "local": opened.local, "authority": opened.authority}
+        lines = [
+            f"Vaults run in {folder}; their hosts come in at {opened.door}.",
+            f"How it is: http://{opened.local}/healthz, and its figures: http://{opened.local}/metrics.",
+        ]
+        screen.event("running", fields, lines)
+
+    with on_stop(ask):
+        tools.serve_vaults(settings, stop, ready)

@@ -1,0 +1,29 @@
+"""How a server of vaults is to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SOCKET = "local.sock"
+"""The name in a server's folder at which its owner's commands are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """``postgres`` is empty for a catalog in the folder; ``addresses`` are where hosts find the door."""
+
+    folder: Path
+    postgres: str = ""
+    listen: str = "0.0.0.0:9444"
+    local: str = "127.0.0.1:9445"
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A server that runs: where hosts come in, and where this machine looks."""
+
+    door: str
+    local: str
+    authority: str

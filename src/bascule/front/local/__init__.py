@@ -1,0 +1,1 @@
+"""What this machine asks of a running server of vaults: how it is, its figures, and its owner's calls."""
