@@ -4,7 +4,10 @@ A guest stamps 128 MiB of its disk with random 4 KiB writes, about 5 MB a second
 ``bascule replicate`` makes points of it. At a random instant guest and replication are killed. Lost
 are the writes that the disk holds and the newest point does not, at the rate of that
 round; and the point has to be an exact prefix of the history of writes, or the benchmark fails.
-Then one guest writes on with replication off, on, and off again, and says how long its writes took.
+While one round is judged the guest of the next one boots, and nothing is measured.
+
+Then one guest writes on with replication off, on, and off again, and says how long its writes took. The
+stall is the longest write while two cycles began, beside the longest of as many seconds without any.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bascule.apps.tools import SystemTools
 from bascule.data.store import DiskKey, KeyFile, Vault
@@ -37,14 +41,25 @@ _BLOCKS: Final = 32768
 _DISK_BYTES: Final = 256 << 20
 _PAUSE_US: Final = 200
 _GROUP: Final = "ledger"
-_TOLD: Final = re.compile(r"median (\d+) us, p99 (\d+) us")
+_TOLD: Final = re.compile(r"median (\d+) us, p99 (\d+) us, longest (\d+) us")
+# Two cycles begin in it, at the interval of 5 s.
+_ON_SECONDS: Final = 11.0
+
+
+class _Writes(NamedTuple):
+    """How long a thousand writes took, in microseconds."""
+
+    median: int
+    p99: int
+    longest: int
 
 
 class _Scene:
     """A stamping guest and an empty store."""
 
-    def __init__(self, room: Path) -> None:
-        self.room = room
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bascule-rpo-")
+        self.room = room = Path(self._folder.name)
         self.disk = room / "disk.qcow2"
         self.tools = SystemTools(os.environ | {"BASCULE_KEY_FILE": str(room / "main.key")})
         key = KeyFile.create(room / "main.key", self.tools.ids)
@@ -59,7 +74,13 @@ class _Scene:
         self.guest = stamps.stamping(room, drives, blocks=_BLOCKS, pause_us=_PAUSE_US, qmp=room / "qmp")
         self.guest.start()
         self.guest.hear("stamped 1")
-        self.begun = time.monotonic()
+        self._begun = time.monotonic()
+        self._lived = 0.0
+
+    def close(self) -> None:
+        """End the guest, and remove all that was."""
+        self.guest.kill()
+        self._folder.cleanup()
 
     @contextmanager
     def replicated(self, every: int) -> Iterator[subprocess.Popen[str]]:
@@ -86,11 +107,20 @@ class _Scene:
             process.kill()
             process.communicate()
 
-    def cut(self, process: subprocess.Popen[str]) -> float:
-        """Cut the power of the machine and of who replicates it; return the seconds that are lost."""
-        lived = time.monotonic() - self.begun
+    def cut(self, process: subprocess.Popen[str]) -> None:
+        """Cut the power of the machine and of who replicates it."""
+        self._lived = time.monotonic() - self._begun
         process.kill()
         self.guest.kill()
+
+    def judged(self) -> float:
+        """Return the seconds that were lost, and remove all that was."""
+        try:
+            return self._lost()
+        finally:
+            self.close()
+
+    def _lost(self) -> float:
         with self.vault.peek(_GROUP) as point:
             image = bytearray(_BLOCKS * stamps.BLOCK)
             (machine,) = point.info.machines
@@ -100,20 +130,23 @@ class _Scene:
         source.read_into(0, memoryview(image))
         source.close()
         written = stamps.judge(image)
-        lost = (written - kept) / (written / lived)
-        say(f"{written / lived:.0f} writes a second, {written - kept} lost: {lost:.2f} s")
+        lost = (written - kept) / (written / self._lived)
+        say(f"{written / self._lived:.0f} writes a second, {written - kept} lost: {lost:.2f} s")
         return lost
 
 
 def _losses(every: int, rounds: int, chance: random.Random) -> list[float]:
-    found = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="bascule-rpo-") as room:
-            scene = _Scene(Path(room))
+    found: list[Future[float]] = []
+    with ThreadPoolExecutor(1) as aside:
+        for _ in range(rounds):
+            scene = _Scene()
+            wait(found)
             with scene.replicated(every) as process:
-                _pass(every * (1 + chance.random()) + 2 * chance.random())
-                found.append(scene.cut(process))
-    return found
+                # Not before the second cycle, and at every moment of a cycle alike.
+                _pass(every * (1 + chance.random()))
+                scene.cut(process)
+            found.append(aside.submit(scene.judged))
+    return [lost.result() for lost in found]
 
 
 def _pass(seconds: float) -> None:
@@ -121,34 +154,35 @@ def _pass(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _medians(guest: Guest, seconds: float) -> list[tuple[int, int]]:
-    """Return median and p99, in microseconds, of each thousand writes of the next seconds."""
+def _told(guest: Guest, seconds: float) -> list[_Writes]:
+    """Return how each thousand writes of the next seconds went."""
     before = len(_TOLD.findall(guest.console))
     _pass(seconds)
-    return [(int(median), int(p99)) for median, p99 in _TOLD.findall(guest.console)[before + 1 :]]
+    return [_Writes(*map(int, told)) for told in _TOLD.findall(guest.console)[before + 1 :]]
 
 
-def _writes(rounds: int, seconds: float) -> list[Report]:
-    median = Report(Figure("write-median", "us", bench="rpo"))
-    tail = Report(Figure("write-p99", "us", bench="rpo"))
-    control = Report(Figure("write-median-control", "us", bench="rpo"))
-    with tempfile.TemporaryDirectory(prefix="bascule-rpo-") as room:
-        scene = _Scene(Path(room))
-        try:
-            for number in range(rounds):
-                off = _medians(scene.guest, seconds)
-                with scene.replicated(5):
-                    on = _medians(scene.guest, seconds)
-                again = _medians(scene.guest, seconds)
-                say(f"round {number + 1}: off {off}, on {on}, off {again}")
-                for who, seen in ((OURS, on), ("off", off + again)):
-                    median.add(who, statistics.median(value for value, _ in seen))
-                    tail.add(who, statistics.median(value for _, value in seen))
-                for who, seen in ((OURS, again), ("off", off)):
-                    control.add(who, statistics.median(value for value, _ in seen))
-        finally:
-            scene.guest.kill()
-    return [median, tail, control]
+def _writes(rounds: int) -> list[Report]:
+    median, tail, stall, control = (
+        Report(Figure(f"write-{name}", "us", bench="rpo"))
+        for name in ("median", "p99", "stall", "median-control")
+    )
+    scene = _Scene()
+    try:
+        for number in range(rounds):
+            off = _told(scene.guest, _ON_SECONDS / 2)
+            with scene.replicated(5):
+                on = _told(scene.guest, _ON_SECONDS)
+            again = _told(scene.guest, _ON_SECONDS / 2)
+            say(f"round {number + 1}: off {off}, on {on}, off {again}")
+            for who, seen in ((OURS, on), ("off", off + again)):
+                median.add(who, statistics.median(each.median for each in seen))
+                tail.add(who, statistics.median(each.p99 for each in seen))
+                stall.add(who, max(each.longest for each in seen))
+            for who, seen in ((OURS, again), ("off", off)):
+                control.add(who, statistics.median(each.median for each in seen))
+    finally:
+        scene.close()
+    return [median, tail, stall, control]
 
 
 def main() -> int:
@@ -167,7 +201,7 @@ def main() -> int:
                 report.add(OURS, value)
             reports.append(report)
     say("writes with replication off, on, and off again")
-    reports += _writes(max(1, rounds // 4), 8)
+    reports += _writes(max(1, rounds // 4))
     for report in reports:
         print(*report.lines(), sep="\n", flush=True)
     return 0
