@@ -139,6 +139,13 @@ class HostsContract:
         assert joined.report(Report("h1", 1, 0, {}), NOW + 3) == 1
         assert joined.all()[0].groups == {}
 
+    def test_the_machines_of_a_host_are_what_it_said_last(self, joined: Hosts) -> None:
+        joined.report(Report("h1", 1, 0, {}, (), ("one#web", "one#db")), NOW)
+        joined.report(Report("h1", 2, 1, {"web": {"n": 1}}), NOW)
+        assert joined.all()[0].machines == ("one#web", "one#db")
+        joined.report(Report("h1", 3, 2, {}, (), ()), NOW)
+        assert joined.all()[0].machines == ()
+
     def test_a_host_that_says_too_much_changes_nothing(self, joined: Hosts) -> None:
         joined.report(Report("h1", 1, 0, {"web": {"n": 1}}), NOW)
         flood = {f"g{number}": {"x": "y" * (1 << 20)} for number in range(17)}

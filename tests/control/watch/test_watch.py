@@ -105,6 +105,22 @@ def test_a_host_belongs_to_the_vault_whose_key_it_joined_by(tower: Tower) -> Non
         assert books.servers.get("north", "h1").is_revoked
 
 
+def test_the_machines_of_a_host_can_be_protected_while_it_is_let_in(tower: Tower) -> None:
+    def listed() -> list[tuple[str, str]]:
+        tower.look()
+        with tower.catalog.reading() as books:
+            assert books.protectable.list("south") == ()
+            return [(one.id, one.machine) for one in books.protectable.list("north")]
+
+    tower.say(WELL)
+    tower.hosts.report(Report("h1", 2, 1, {}, (), ("one#db", "one#web")), NOW)
+    assert listed() == [("h1.db", "one#db"), ("h1.web", "one#web")]
+    tower.hosts.report(Report("h1", 3, 2, {}, (), ("one#web",)), NOW)
+    assert listed() == [("h1.web", "one#web")]
+    tower.hosts.revoke("h1")
+    assert listed() == []
+
+
 def test_a_host_that_joined_by_nobodys_key_belongs_to_no_vault(tower: Tower) -> None:
     tower.hosts.add_key(RegistrationKey("k2", digest("s2"), NOW + 10))
     tower.hosts.register(claim("h2", "k2", "s2"), certificate("h2", "2"), NOW)

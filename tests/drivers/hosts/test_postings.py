@@ -101,6 +101,8 @@ def test_what_a_host_says_of_a_group_is_known_until_it_is_gone(
 def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "old.sqlite")) as made, made.write() as rows:
         rows.execute("DROP TABLE ranks")
+        rows.execute("DROP TABLE machines")
         rows.execute("PRAGMA user_version=1")
     with closing(Database(tmp_path / "old.sqlite")) as again, again.read() as rows:
         assert rows.execute("SELECT count(*) FROM ranks").fetchone() == (0,)
+        assert rows.execute("SELECT count(*) FROM machines").fetchone() == (0,)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.model.errors import Unavailable
 from bascule.model.items import Facts, Newest, State, Totals, Wish
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Report
@@ -52,6 +53,34 @@ def test_everything_is_said_once_and_then_what_changed(folder: ProviderFolder) -
     assert said(reporter, 100.0) == Report("h1", 2, 1, {"web": {"state": "paused"}})
     folder.item("db").change(lambda _: None)
     assert said(reporter, 101.0) == Report("h1", 3, 2, {}, ("db",))
+
+
+def test_the_machines_of_a_host_are_said_when_they_change_and_looked_at_every_minute(
+    folder: ProviderFolder,
+) -> None:
+    machines, looks = ["one#web"], []
+
+    def inventory() -> tuple[str, ...]:
+        looks.append(1)
+        if not machines:
+            raise Unavailable("the host does not answer")
+        return tuple(machines)
+
+    reporter = Reporter(folder, "h1", inventory)
+    assert said(reporter, 0.0).machines == ("one#web",)
+    machines.append("one#db")
+    assert reporter.next(59.0) is None
+    assert said(reporter, 60.0) == Report("h1", 2, 1, {}, (), ("one#web", "one#db"))
+    assert reporter.next(120.0) is None
+    machines.clear()
+    assert reporter.next(180.0) is None
+    assert reporter.next(181.0) is None
+    assert len(looks) == 4
+    machines.append("one#db")
+    lost = reporter.next(240.0)
+    assert lost is not None
+    reporter.kept(lost, 0, 240.0)
+    assert said(reporter, 240.0).machines == ("one#db",)
 
 
 def test_no_secret_and_no_command_of_the_host_is_said(folder: ProviderFolder) -> None:

@@ -53,6 +53,8 @@ def test_commands_results_and_reports_are_read_as_they_were_written(
     assert messages.exchange_from(messages.written(exchange)) == exchange
     report = Report("h1", number, 0, {"web": fields}, ("db",))
     assert messages.report_from(messages.written(report)) == report
+    report = Report("h1", number, 0, machines=("one#web",))
+    assert messages.report_from(messages.written(report)) == report
 
 
 @pytest.mark.parametrize("kind", [Refused, Unavailable])

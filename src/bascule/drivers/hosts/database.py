@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bascule.model.errors import Damaged, Unavailable
 
-_VERSION = 2
+_VERSION = 3
 _BUSY_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE keys (
@@ -39,6 +39,9 @@ CREATE TABLE deeds (
 """
 _OF_VERSION_2 = """
 CREATE TABLE ranks (item TEXT PRIMARY KEY, generation INTEGER NOT NULL, turn INTEGER NOT NULL);
+"""
+_OF_VERSION_3 = """
+CREATE TABLE machines (host TEXT PRIMARY KEY, names TEXT NOT NULL);
 """
 
 
@@ -96,7 +99,7 @@ class Database:
         (found,) = rows.execute("PRAGMA user_version").fetchone()
         if found > _VERSION:
             raise Damaged(f"{self._path} is of version {found}, not {_VERSION}", cure="use a newer bascule")
-        for version, tables in enumerate((_TABLES, _OF_VERSION_2), 1):
+        for version, tables in enumerate((_TABLES, _OF_VERSION_2, _OF_VERSION_3), 1):
             for statement in tables.split(";") if found < version else ():
                 rows.execute(statement)
         rows.execute(f"PRAGMA user_version={_VERSION}")

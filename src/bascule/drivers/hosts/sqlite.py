@@ -135,6 +135,9 @@ class SqliteHosts:
                 return 0
             if report.since == 0:
                 rows.execute("DELETE FROM facts WHERE host=?", (report.host,))
+            if report.machines is not None or report.since == 0:
+                names = json.dumps(report.machines or ())
+                rows.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (report.host, names))
             for group, fields in report.groups.items():
                 _merge(rows, report.host, group, fields)
             _check_size(rows, report.host)
@@ -156,12 +159,16 @@ class SqliteHosts:
                 groups[host][group] = json.loads(fields)
             found = rows.execute(
                 "SELECT id, name, registered_at, expires_at, is_revoked, seen_at, coalesce(report, 0),"
-                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1)"
+                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1),"
+                " (SELECT names FROM machines WHERE host = hosts.id)"
                 " FROM hosts LEFT JOIN sight ON sight.host = hosts.id ORDER BY id"
             ).fetchall()
         return tuple(
-            HostState(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}), key)
-            for host, name, at, until, is_revoked, seen, number, key in found
+            HostState(
+                *(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}), key),
+                tuple(json.loads(names or "[]")),
+            )
+            for host, name, at, until, is_revoked, seen, number, key, names in found
         )
 
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:

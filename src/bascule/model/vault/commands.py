@@ -61,7 +61,7 @@ class Report:
     """What has changed on a host since report ``since``; 0 means that this is all there is.
 
     ``groups`` holds the fields of each group's facts that changed; ``gone`` the groups that are not protected
-    any more.
+    any more; ``machines`` what the host calls all machines that it has, None if that is as it was.
     """
 
     host: str
@@ -69,3 +69,4 @@ class Report:
     since: int
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    machines: tuple[str, ...] | None = None

@@ -8,13 +8,19 @@ number of the report that it kept: if that is another one, everything is said ag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
+
+from bascule.model.errors import Unavailable
 from bascule.model.items import Wish, written
 from bascule.model.vault.commands import Json, Report
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
+Machines = Callable[[], tuple[str, ...]]
+
+log = structlog.get_logger(__name__)
 _TIMELY_SECONDS = 10.0
 _SLOW_SECONDS = 60.0
 _TIMELY = {"safe_as_of", "newest", "headway", "app_consistent_at", "consistent_tried_at"}
@@ -27,8 +33,12 @@ _UNSAID_OF_POLICY = {"before", "after"}
 class Reporter:
     """Finds out what to say. Use from one thread."""
 
-    def __init__(self, folder: ProviderFolder, host: str) -> None:
+    def __init__(self, folder: ProviderFolder, host: str, machines: Machines | None = None) -> None:
+        """``machines`` tells what the host calls its machines; it may raise Unavailable."""
         self._folder = folder
+        self._machines = machines or (lambda: ())
+        self._listed: tuple[str, ...] | None = None
+        self._listed_at = float("-inf")
         self._host = host
         self._said: dict[str, dict[str, Json]] = {}
         self._number = 0
@@ -38,9 +48,9 @@ class Reporter:
 
     def next(self, now: float) -> Report | None:
         """Return what is to be said now; None if that is nothing. It counts as said when it was ``kept``."""
-        found = self._look()
+        found, machines = self._look(), self._inventory(now)
         if not self._number:
-            return Report(self._host, 1, 0, found)
+            return Report(self._host, 1, 0, found, (), machines)
         held = set() if now - self._timely_at >= _TIMELY_SECONDS else set(_TIMELY)
         held |= set() if now - self._slow_at >= _SLOW_SECONDS else _SLOW
         groups = {
@@ -49,12 +59,15 @@ class Reporter:
             if (changed := self._changed(group, fields, held))
         }
         gone = tuple(sorted(self._said.keys() - found.keys()))
-        return Report(self._host, self._number + 1, self._number, groups, gone) if groups or gone else None
+        if not groups and not gone and machines is None:
+            return None
+        return Report(self._host, self._number + 1, self._number, groups, gone, machines)
 
     def kept(self, report: Report, number: int, now: float) -> None:
         """Hear which report the vault has kept: this one, or it wants to hear everything."""
         if number != report.number:
             self._number, self._said = 0, {}
+            self._listed, self._listed_at = None, float("-inf")
             return
         self._number = number
         if report.since == 0 or _says(report, _TIMELY):
@@ -65,6 +78,23 @@ class Reporter:
             self._said.setdefault(group, {}).update(fields)
         for group in report.gone:
             self._said.pop(group, None)
+        if report.machines is not None:
+            self._listed, self._listed_at = report.machines, now
+
+    def _inventory(self, now: float) -> tuple[str, ...] | None:
+        """Return the machines of the host, None if they are as they were said, or nobody knows."""
+        if now - self._listed_at < _SLOW_SECONDS:
+            return None
+        try:
+            found = self._machines()
+        except Unavailable as error:
+            log.warning("replication.machines_unknown", reason=error.message)
+            self._listed_at = now
+            return None
+        if found == self._listed:
+            self._listed_at = now
+            return None
+        return found
 
     def _changed(self, group: str, fields: Mapping[str, Json], held: set[str]) -> dict[str, Json]:
         said = self._said.get(group)

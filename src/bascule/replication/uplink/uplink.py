@@ -26,7 +26,7 @@ from .journal import Journal
 from .line import Line
 from .obeying import obey
 from .papers import Contact, Desk, Papers
-from .reporting import Reporter
+from .reporting import Machines, Reporter
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,11 @@ class Uplink:
         pace: Pace = Pace(),
         verbs: Mapping[str, CarryOut] | None = None,
     ) -> None:
-        """``verbs`` are what the vault may have done beside wishes, each by its name."""
+        """``verbs`` are what the vault may have done beside wishes, each by its name.
+
+        Whoever knows the host's machines sets ``machines``, before it runs.
+        """
+        self.machines: Machines | None = None
         self._folder = folder
         self._desk = Desk(folder.path)
         self._credentials = credentials
@@ -108,7 +112,7 @@ class Uplink:
                     if seen is not None:
                         self._commands.hang_up()
                     seen = papers
-                    reporter = Reporter(self._folder, papers.host) if papers else None
+                    reporter = Reporter(self._folder, papers.host, self.machines) if papers else None
                     self._wake.set()
                 if reporter is not None:
                     self._tell(reporter)

@@ -75,6 +75,8 @@ def written(message: Registration | Renewal | Exchange | Report) -> bytes:
             host=message.host, after=message.after, results=[_result_document(r) for r in message.results]
         )
     rest = {"gone": list(message.gone)} if message.gone else {}
+    if message.machines is not None:
+        rest["machines"] = list(message.machines)
     return _packed(
         host=message.host, number=message.number, since=message.since, groups=message.groups, **rest
     )
@@ -145,6 +147,7 @@ def report_from(data: bytes) -> Report:
         found.whole("since"),
         checked,
         found.texts("gone", GROUPS_MAX),
+        found.texts("machines", GROUPS_MAX) if found.has("machines") else None,
     )
 
 

@@ -59,6 +59,10 @@ class Fields:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._found = document
 
+    def has(self, name: str) -> bool:
+        """Tell whether a field was said at all."""
+        return name in self._found
+
     def text(self, name: str, limit: int = 200, *, default: str | None = None) -> str:
         """Return a text of so many characters at most."""
         value = self._found.get(name, default)

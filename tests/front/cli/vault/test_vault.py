@@ -108,6 +108,19 @@ def test_what_the_owner_may_not_do_ends_with_two_and_says_what_to_do(owner: Owne
     assert (done.code, "start it: `bascule serve" in done.err) == (3, True)
 
 
+def test_the_machines_that_could_be_protected_are_those_that_the_hosts_have(owner: Owner) -> None:
+    owner.ok("create", "north")
+    owner.ok("site", "north", "paris")
+    vm = owner.desk.path("vm")
+    disk = owner.desk.image("web.raw")
+    owner.desk.ok("machine", "define", "web", "--host", vm, "--memory", "64M", "--disk", f"disk0={disk}")
+    host = owner.join("one", "--host", vm)
+    wait_until(lambda: bool(owner.rows("machines", "north")), 30, "a machine")
+    assert [(one["server"], one["machine"]) for one in owner.rows("machines", "north")] == [
+        (host, f"{vm}#web")
+    ]
+
+
 def test_a_host_that_was_revoked_is_not_let_in_and_joins_again_by_a_key_for_it(owner: Owner) -> None:
     owner.ok("create", "north")
     owner.ok("site", "north", "paris")

@@ -49,7 +49,7 @@ def run(
         typer.Option(
             "--host",
             metavar="FOLDER",
-            help="The host of machines that a vault may have machines taken over to. [none]",
+            help="The host of machines: what a vault may protect of it, and take machines over to. [none]",
             show_default=False,
         ),
     ] = "",
@@ -92,7 +92,12 @@ def run(
         provider = provider_of(tools, folder)
         verbs = verbs_of(tools, provider, host, replicas or folder / "replicas")
         uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
+        uplink.machines = partial(_machines, tools, host) if host else None
         Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
+
+
+def _machines(tools: Tools, host: str) -> tuple[str, ...]:
+    return tuple(f"{host}#{name}" for name in tools.open_hypervisor(host).machines())
 
 
 @app.command()

@@ -167,6 +167,26 @@ def hosts(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
 
 
 @app.command()
+def machines(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
+    """List the machines that could be protected, as the hosts say that they have them.
+
+    A host says so when its provider runs with `--host`.
+
+    \b
+    Example:
+      bascule vault machines /srv/vaults north
+    """
+    listed(
+        folder,
+        "fabrics.machines",
+        ("HOST", "MACHINE", "SITE"),
+        lambda one: (one["server"], one["machine"], one["fabric"]),
+        is_json=is_json,
+        vault=vault,
+    )
+
+
+@app.command()
 def revoke(
     folder: Folder,
     vault: VaultName,
