@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,13 @@ from bascule.data.store import DiskKey, KeyFile, Vault
 from bascule.drivers.hypervisors.qemu.host.host import QemuHost
 from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Missing
+from bascule.model.machines import Power
 from bascule.ports.hypervisors import Hypervisor
 
 from . import children, ledger, machines
+from .guests import ROOT
 from .ledger import Bounds, Verdict
-from .sites import Sites
+from .sites import Apart, Host, Sites
 from .stamps import NotExact
 from .waiting import wait_until
 
@@ -114,6 +117,28 @@ class Stand:
         with children.INTERRUPTS.held(), log:
             return self._host.start(self._bascule(words), env=self._settings, cwd=self.folder, stdout=log)
 
+    def halting(self, step: int, *words: str) -> Halting:
+        """Start a command that stops dead before one of its steps, 0 for none (``lab.sites.steps``)."""
+        journal = self.folder / f"{self.name}.steps"
+        journal.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "lab.sites.steps", str(journal), str(step), *words]
+        settings = self._settings | {"PYTHONPATH": str(ROOT)}
+        with (self.folder / f"{self.name}.log").open("a") as log:
+            return Halting(self._host.start(command, env=settings, cwd=self.folder, stdout=log), journal)
+
+    def power(self, machine: str = MACHINE) -> Power:
+        """Tell whether a machine runs here; one that nobody defined is off."""
+        try:
+            return self._machines.power(machine)
+        except Missing:
+            return Power.OFF
+
+    def judge(self, at_least: int) -> Verdict:
+        """Cut a machine's power and judge what its disks here hold then; who serves them goes on."""
+        self._machines.cut_power(MACHINE)
+        with ledger.opened(*self.ledger_disks()) as disks:
+            return _judged(disks, Bounds(at_least=at_least, instant=False))
+
     def _show(self, words: Sequence[str], end: str = "") -> None:
         print(f"   {self.name}$ bascule {' '.join(words)}{end}", flush=True)
 
@@ -154,16 +179,60 @@ class Stand:
         return machines.ledger_disks(self._machines.definition(MACHINE))
 
 
-class Stage:
-    """The folder where it happens, the sites, and the judge."""
+class Halting:
+    """A command that stops dead before a step, unless it ends first."""
 
-    def __init__(self, folder: Path, sites: Sites) -> None:
+    def __init__(self, process: subprocess.Popen[str], journal: Path) -> None:
+        self.process = process
+        self._journal = journal
+
+    def has_halted(self, seconds: float = PATIENCE_SECONDS) -> bool:
+        """Wait until it stands or has ended; tell whether it stands."""
+        found: list[int] = []
+
+        def look() -> bool:
+            options = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+            state = os.waitid(os.P_PID, self.process.pid, options)
+            found[:] = [state.si_code] if state else []
+            return state is not None
+
+        wait_until(look, seconds, "a command to halt or to end")
+        return found == [os.CLD_STOPPED]
+
+    def go_on(self) -> int:
+        """Let it go on, and return how it ends."""
+        self.process.send_signal(signal.SIGCONT)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def kill(self) -> int:
+        """Kill it, standing or not, and return how it ended."""
+        self.process.kill()
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def steps(self) -> list[str]:
+        """Return the steps that it came to, the one that it stands before last."""
+        return self._journal.read_text(errors="replace").splitlines()
+
+
+class Stage:
+    """The folder where it happens, the sites, and the judge.
+
+    The hosts work in this folder; or ``apart``, each in one of its own in it, which it takes for all of it.
+    """
+
+    def __init__(self, folder: Path, sites: Sites, *, apart: bool = False) -> None:
         self.folder = folder
         self.sites = sites
         self.figures = Figures()
         self.size = 0
-        self.first = Stand("first", folder, sites.primary.add_host("first"))
-        self.second = Stand("second", folder, sites.recovery.add_host("second"))
+        hosts = sites.primary.add_host("first"), sites.recovery.add_host("second")
+        self.first, self.second = (self._apart(h) if apart else Stand(h.name, folder, h) for h in hosts)
+
+    def _apart(self, host: Host) -> Stand:
+        own, store = self.folder / host.name, self.folder / "store"
+        for place in (own, store):
+            place.mkdir(exist_ok=True)
+        return Stand(host.name, own, Apart(host, self.folder, own, store))
 
     def path(self, name: str) -> Path:
         """Return a place in the folder."""
@@ -171,11 +240,15 @@ class Stage:
 
     def points(self, group: str) -> int:
         """Return how many points a group has."""
+        return len(self.numbers(group))
+
+    def numbers(self, group: str) -> list[int]:
+        """Return the numbers of a group's points, oldest first."""
         with closing(LocalStore(self.path("store"))) as objects:
             try:
-                return len(self._vault(objects).points(group))
+                return [point.number for point in self._vault(objects).points(group)]
             except Missing:
-                return 0
+                return []
 
     def vault_groups(self) -> list[str]:
         """Return the groups in the store."""
@@ -184,9 +257,13 @@ class Stage:
 
     def judge_newest(self, group: str) -> tuple[int, Verdict]:
         """Judge the newest point of a group: the machine's disks must be as of one instant."""
+        return self.judge_point(group)
+
+    def judge_point(self, group: str, number: int | None = None) -> tuple[int, Verdict]:
+        """Judge a point, the newest if it has no number."""
         with ExitStack() as stack:
             objects = stack.enter_context(closing(LocalStore(self.path("store"))))
-            point = stack.enter_context(self._vault(objects).point(group, purpose="judge"))
+            point = stack.enter_context(self._vault(objects).point(group, number, purpose="judge"))
             disks = [point.disk(DiskKey(*key)) for key in point.disks() if key.disk != "boot"]
             return point.info.number, _judged(disks, Bounds(at_least=1))
 

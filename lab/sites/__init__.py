@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .apart import Apart
 from .topology import Host, Site, Sites
 
-__all__ = ["Host", "Site", "Sites"]
+__all__ = ["Apart", "Host", "Site", "Sites"]

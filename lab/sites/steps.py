@@ -1,0 +1,69 @@
+"""``python -m lab.sites.steps JOURNAL STEP WORDS…``: ``bascule WORDS…``, which stops dead before a step.
+
+A step is what somebody else can see afterwards: a name made, changed or removed, a process started, a
+machine's monitor told something. The process is the real one, and only what Python tells of itself (audit
+events) is listened to, so no step can be forgotten in the product. The journal gets a line for each step
+before it is done. Stopped with SIGSTOP, the process is there for whoever started it: to kill it, to cut its
+host's power, to take away what it needs, and to let it go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bascule.apps.command_line import main_with
+from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
+
+_EVENTS = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "subprocess.Popen")
+_LOOKS = ("query-", "qmp_capabilities")
+
+
+class Steps:
+    """Counts the steps of this process, and stops it before one of them; 0 is none."""
+
+    def __init__(self, journal: Path, last: int) -> None:
+        self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        self._last = last
+        self._count = 0
+        self._alone = threading.Lock()
+
+    def listen(self) -> None:
+        """Begin to count, for as long as the process lives."""
+        sys.addaudithook(self._hear)
+        plain, take = Monitor.run, self._take
+
+        def run(self: Monitor, commands: Sequence[Command]) -> list[Any]:
+            if told := [command.name for command in commands if not command.name.startswith(_LOOKS)]:
+                take(f"monitor {' '.join(told)}")
+            return plain(self, commands)
+
+        # Sending to a socket is no audit event.
+        Monitor.run = run  # type: ignore[method-assign]
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event in _EVENTS:
+            self._take(" ".join([event, *(str(word) for word in arguments[:2])]))
+
+    def _take(self, what: str) -> None:
+        with self._alone:
+            self._count += 1
+            os.write(self._journal, f"{self._count} {what}\n".encode(errors="replace"))
+            if self._count == self._last:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def main() -> None:
+    """Be the command."""
+    journal, last, *words = sys.argv[1:]
+    Steps(Path(journal), int(last)).listen()
+    main_with(words)
+
+
+if __name__ == "__main__":
+    main()
