@@ -118,6 +118,6 @@ def counted(world: World, peril: Peril) -> int:
 
 
 def test_a_verb_stopped_half_way_is_completed_by_asking_again(world: World) -> None:
-    """A few of the others, for every day; in one test, since to make a scene takes longer than what follows."""
+    """A few of the others, for every day; in one test, since making a scene takes the longest."""
     for name, step, happens in SOME:
         assert endured(world, name, step, happens)
