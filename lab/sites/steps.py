@@ -43,8 +43,7 @@ class Steps:
                 take(f"monitor {' '.join(told)}")
             return plain(self, commands)
 
-        # Sending to a socket is no audit event.
-        Monitor.run = run  # type: ignore[method-assign]
+        Monitor.run = run  # type: ignore[method-assign]  # sending is no audit event
 
     def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
         if event in _EVENTS:

@@ -176,7 +176,7 @@ class World:
 
     def promised(self) -> int:
         """Return the last record of the newest point, 0 if there is none."""
-        log = max((log for log in self.stage.vault_groups() if "orphan" not in log), key=len, default="")
+        log = max((log for log in self.stage.vault_groups() if "orphan" not in log), key=len, default=MACHINE)
         return self.stage.judge_newest(log)[1].last if self.stage.points(log) else 0
 
     def oldest(self) -> int:
