@@ -164,7 +164,7 @@ def test_doing_it_again_does_nothing_more(world: World) -> None:
     machine = world.host.running["db"]
     fail_over(world.site(), GROUP, SAME)
     assert world.host.running["db"] is machine
-    with pytest.raises(Refused, match="change the point"):
+    with pytest.raises(Refused, match="bascule replica change-point"):
         fail_over(world.site(), GROUP, SAME, world.numbers()[0])
 
 

@@ -23,6 +23,7 @@ from bascule.data.pipeline.journal import Journal
 from bascule.data.pipeline.renew import Renewed, download, level, renew
 from bascule.data.store import DiskKey, MachineInfo, PointReader
 from bascule.model.errors import Missing, Refused
+from bascule.model.generations import family
 from bascule.model.machines import DiskPlace, MachineDefinition, Power
 from bascule.model.notes import MachineNote
 from bascule.ports.images import Replica
@@ -33,6 +34,7 @@ from .generations import (
     begun_by,
     give_back,
     is_handed_over,
+    is_settled,
     lineage,
     refuse_if_left,
 )
@@ -43,6 +45,7 @@ from .settling import settle
 from .shapes.shape import Shape
 from .site import Site, start
 
+_UNDONE = "complete it first: `bascule replica fail-back`, after the hand-over"
 _BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
 
 
@@ -59,7 +62,7 @@ def synchronise(site: Site, group: str, shape: Shape, *, whole: bool = False) ->
         if whole and not record.whole:
             raise Refused(
                 f"the failback of {group} began by synchronising what is here",
-                cure="go on without the full download, or cancel it first",
+                cure="go on without --full, or cancel it first",
             )
         _refuse_running(site, record)
         return _synchronised(site, record)
@@ -67,6 +70,7 @@ def synchronise(site: Site, group: str, shape: Shape, *, whole: bool = False) ->
 
 def _begun(site: Site, group: str, shape: Shape, *, whole: bool) -> Record:
     refuse_if_left(site.vault, group)
+    _refuse_uncommitted(site, group)
     if whole:
         _refuse_unless_handed_over(site, group)
     record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING, whole=whole)
@@ -83,6 +87,23 @@ def _begun(site: Site, group: str, shape: Shape, *, whole: bool) -> Record:
     # The images may lie on others by now.
     members = tuple(_replanned(site, member) for member in members)
     return site.records.save(replace(record, members=members))
+
+
+def _refuse_uncommitted(site: Site, group: str) -> None:
+    """Refuse to bring home what may still go to another point, or be cancelled (R-HV-1)."""
+    base = base_of(site.vault, group)
+    if base is None or is_settled(site.vault, base[0]):
+        return
+    raise Refused(
+        f"the failover of {base[0]} is not committed:"
+        f" {_named(site, group)} may still go to another point over there",
+        cure=f"`bascule replica commit STORE {family(group)}` on the other side, or `cancel` it there",
+    )
+
+
+def _named(site: Site, group: str) -> str:
+    with site.vault.peek(group) as point:
+        return ", ".join(machine.name for machine in point.info.machines)
 
 
 def _origins(site: Site, group: str) -> dict[str, MachineInfo]:
@@ -118,7 +139,7 @@ def _refuse_unplugged(site: Site, wanted: MachineDefinition) -> None:
         if nic.network and nic.network not in networks:
             raise Refused(
                 f"{wanted.name} is to be made here, and this host has no network {nic.network}",
-                cure=f"make one, or map it: --network {nic.network}=ONE of {', '.join(networks)}",
+                cure=f"make one, or map it: --network {nic.network}=ONE of {', '.join(networks) or 'none'}",
             )
 
 
@@ -248,8 +269,8 @@ def _completed(site: Site, record: Record) -> tuple[Record, Renewed]:
 def _refuse_unless_handed_over(site: Site, group: str) -> None:
     if not is_handed_over(site.vault, group):
         raise Refused(
-            f"the machines of {group} still run on the other side",
-            cure="hand them over there: `bascule replica hand-over`",
+            f"{_named(site, group)} of {group} still run on the other side",
+            cure=f"hand them over there: `bascule replica hand-over STORE {family(group)}`",
         )
 
 
@@ -276,7 +297,7 @@ def commit(site: Site, group: str, *, keeps_points: bool = False) -> Record:
     """
     with site.records.alone(group, Kind.FAILBACK):
         record = site.records.known(group, Kind.FAILBACK)
-        refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", "complete it first")
+        refuse_unless(record, (Phase.RUNNING, Phase.COMMITTED), "commit", _UNDONE)
         if record.phase is Phase.RUNNING:
             refuse_if_left(site.vault, record.log)
             record = site.records.advance(record, Phase.COMMITTED)

@@ -25,6 +25,7 @@ from .shapes.asked import NOTHING, Asked
 from .shapes.shape import Shape
 from .site import Site, members_at, serve, start, take_away
 
+_DECIDED = "its machines go home by `bascule replica fail-back` on the other side"
 _AHEAD = (Phase.FENCING, Phase.CHOSEN, Phase.STARTING)
 
 
@@ -58,7 +59,8 @@ def _begun(site: Site, group: str, number: int | None, *, hydrate: bool) -> Reco
     )
     if number not in (None, record.number) and record.phase is not Phase.FENCING:
         raise Refused(
-            f"{group} was failed over to point {record.number}", cure="cancel that, or change the point"
+            f"{group} was failed over to point {record.number}",
+            cure="`bascule replica change-point`, or `cancel` it",
         )
     return record
 
@@ -157,7 +159,7 @@ def change_point(site: Site, group: str, shape: Shape, number: int | None = None
     """
     with site.records.alone(group, Kind.FAILOVER):
         record = site.records.known(group, Kind.FAILOVER)
-        refuse_unless(record, (*_AHEAD, Phase.RUNNING, Phase.CANCELLING), "other point", "it is decided")
+        refuse_unless(record, (*_AHEAD, Phase.RUNNING, Phase.CANCELLING), "other point", _DECIDED)
         site.vault.peek(group, number).close()
         asked, token = _asked(shape).over(record.asked), site.ids.random(8).hex()
         hydrate = _taken_back(site, record).hydrate

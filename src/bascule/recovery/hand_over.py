@@ -10,8 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bascule.model.errors import Missing
+
 from . import generations
 from .site import Site
+
+
+def refuse_elsewhere(site: Site, group: str, names: Sequence[str]) -> None:
+    """Refuse machines that are not on this host."""
+    known = site.hypervisor.machines()
+    if strange := [name for name in names if name not in known]:
+        raise Missing(
+            f"this host has no machine {', '.join(strange)} of {group}",
+            cure="ask on the host where the machines run, or name it: --host",
+        )
 
 
 def hand_over(

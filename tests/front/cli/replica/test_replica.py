@@ -56,14 +56,6 @@ def test_machines_that_were_taken_over_are_told_which_group_they_belong_to(side:
     )
 
 
-def test_a_full_download_waits_for_the_other_side_and_says_how(side: Side) -> None:
-    """R-HV-2."""
-    side("fail-over")
-    refused = side("fail-back", "--full", code=2)
-    assert "still run on the other side" in refused.err
-    assert "bascule replica hand-over" in refused.err
-
-
 def test_every_verb_takes_the_name_of_the_group_whatever_generation_it_is_at(side: Side) -> None:
     """R-FO-2, R-RP-4: nobody has to know how often the machines changed sides."""
     world = side.world

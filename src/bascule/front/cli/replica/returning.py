@@ -71,6 +71,7 @@ def hand_over(
       bascule replica hand-over /srv/points web --host /srv/vm --within 2m
     """
     from bascule.recovery.hand_over import hand_over as handed_over
+    from bascule.recovery.hand_over import refuse_elsewhere
     from bascule.recovery.pedigree import current
     from bascule.replication.replicator import Names as Kept
     from bascule.replication.replicator import Replicator, World
@@ -79,8 +80,9 @@ def hand_over(
     where = Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
         log = current(site.vault, group)
-        _let_go(tools, provider, log)
         members = _members(site, log)
+        refuse_elsewhere(site, log, list(members))
+        _let_go(tools, provider, log)
         world = World(site.vault, tools.clock, tools.open_source, site.conduct)
         replicator = Replicator(world, list(members.values()), Kept(log, tools.who))
 
