@@ -33,7 +33,8 @@ class Inside:
         self.room = room
         self.path = room / "bin"
         self.path.mkdir()
-        for name, script in (("mysql", _MYSQL), ("runuser", _RUNUSER)):
+        # Scripts look for mariadb first, and this machine may have a real one.
+        for name, script in (("mariadb", _MYSQL), ("runuser", _RUNUSER)):
             (self.path / name).write_text(script)
             (self.path / name).chmod(0o755)
 

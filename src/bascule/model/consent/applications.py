@@ -41,9 +41,11 @@ rm -f $place.*
     {
         echo "SET SESSION lock_wait_timeout = 5; FLUSH TABLES WITH READ LOCK; SELECT 'locked';"
         n=0
-        while [ $n -lt 200 ] && [ ! -e $place.end ]; do sleep 0.1; n=$((n + 1)); done
-    } | "$client" --batch --skip-column-names --unbuffered > $place.said 2>&1
-    echo $? > $place.code
+        while [ $n -lt 200 ] && [ ! -e $place.end ] && [ ! -e $place.code ]; do sleep 0.1; n=$((n + 1)); done
+    } | {
+        "$client" --batch --skip-column-names --unbuffered > $place.said 2>&1
+        echo $? > $place.code
+    }
 ) &
 n=0
 while [ $n -lt 100 ]; do
