@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from bascule.control.service.service import Service
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Caller, Right, Role, right_for
-from bascule.model.vault.fabric import Fabric
+from bascule.model.vault.fabric import Fabric, ProtectableItem, Server
 from bascule.model.vault.item import Command, Protection, Side
 from bascule.model.vault.job import Act, JobId, JobState
 from bascule.model.vault.route import Route
@@ -189,6 +190,50 @@ def test_a_machine_is_protected_only_between_hosts_of_its_vault(
     with pytest.raises(Refused, match=why):
         service.items.enable(ANNA, "north", "shop", route)
     assert everything(node) == before
+
+
+def test_hosts_machines_and_items_go_by_their_names_where_only_one_has_them(
+    opened: tuple[Service, Node],
+) -> None:
+    service, node = opened
+    with node.catalog.writing() as books:
+        for host, name in (("h1", "paris"), ("h2", "rome")):
+            books.servers.put(Server("north", host, "site-1", name, 1.0))
+        books.protectable.put(ProtectableItem("north", "m1", "site-1", "h1", "one#shop"))
+    job = service.items.enable(
+        ANNA, "north", "Shop", Route("paris", "shop", "rome", "/points", "/key", "daily")
+    )
+    node.settled()
+    item = service.items.get(RITA, "north", "Shop")
+    assert (item.id, item.route) == (job.item, ROUTE)
+    assert service.items.command(OTTO, "north", "Shop", Command.TEST_FAIL_OVER).item == item.id
+    node.settled()
+    assert service.points.list(RITA, "north", "Shop") == service.points.list(RITA, "north", item.id)
+
+
+def test_a_machine_that_its_host_does_not_have_is_refused_with_those_that_it_has(
+    opened: tuple[Service, Node],
+) -> None:
+    service, node = opened
+    with node.catalog.writing() as books:
+        for id, machine in (("m1", "one#shop"), ("m2", "one#till"), ("m3", "two#till")):
+            books.protectable.put(ProtectableItem("north", id, "site-1", "h1", machine))
+    before = everything(node)
+    for name, why in (("shpo", "host h1 has no machine shpo"), ("till", "host h1 has several machines till")):
+        with pytest.raises(Refused, match=why) as refused:
+            service.items.enable(ANNA, "north", "Shop", replace(ROUTE, machine=name))
+        assert refused.value.cure == "it has one#shop, one#till, two#till"
+    assert everything(node) == before
+
+
+def test_a_name_that_two_hosts_have_is_nobodys(opened: tuple[Service, Node]) -> None:
+    service, node = opened
+    with node.catalog.writing() as books:
+        for host in ("h1", "h2"):
+            books.servers.put(Server("north", host, "site-1", "twin", 1.0))
+    with pytest.raises(Refused, match="twin is the name of h1, h2"):
+        service.fabrics.revoke(ANNA, "north", "twin")
+    assert not any(server.is_revoked for server in service.fabrics.servers(RITA, "north"))
 
 
 def test_an_operator_steers_the_jobs_of_failovers_and_no_others(opened: tuple[Service, Node]) -> None:

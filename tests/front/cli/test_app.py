@@ -21,7 +21,7 @@ COMMANDS = [
         ("machine", verb)
         for verb in ("list", "show", "networks", "define", "start", "stop", "kill", "remove")
     ),
-    *(("machine", verb) for verb in ("console", "screenshot")),
+    *(("machine", verb) for verb in ("console", "screenshot", "guard", "may-start")),
     ("copy",),
     ("replica",),
     *(("replica", verb) for verb in ("fail-over", "change-point", "commit", "cancel", "status")),

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bascule.control import meant
 from bascule.model.errors import Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Server
@@ -68,8 +69,7 @@ class FabricDesk:
         """
         with self._gate.writing(Call(caller, "make-key", vault, Right.CHANGE, host or fabric)) as books:
             books.fabrics.get(vault, fabric)
-            if host:
-                books.servers.get(vault, host)
+            host = meant.server(books, vault, host).id if host else ""
             id, secret = self._ids.random(8).hex(), self._ids.random(32).hex()
             until = self._clock.now() + lasts_seconds
             invitation = self._invitation(id, secret, until)
@@ -87,8 +87,8 @@ class FabricDesk:
     def revoke(self, caller: Caller, vault: str, server: str) -> None:
         """Let a host in no more, with whatever certificate; a key for it ends that."""
         with self._gate.writing(Call(caller, "revoke", vault, Right.CHANGE, server)) as books:
-            found = books.servers.get(vault, server)
-            self._entrance.hosts.revoke(server)
+            found = meant.server(books, vault, server)
+            self._entrance.hosts.revoke(found.id)
             books.servers.put(replace(found, is_revoked=True))
 
     def machines(self, caller: Caller, vault: str) -> tuple[ProtectableItem, ...]:

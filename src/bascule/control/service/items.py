@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bascule.control import meant
 from bascule.control.jobs.jobs import Jobs
 from bascule.model.errors import Refused
 from bascule.model.vault.access import Caller, Right, right_for
@@ -33,9 +34,9 @@ class ItemDesk:
             return books.items.list(vault, limit, after)
 
     def get(self, caller: Caller, vault: str, id: str) -> ProtectedItem:
-        """Return an item, or raise Missing."""
+        """Return an item by its id or name, or raise Missing."""
         with self._gate.reading(Call(caller, "show-item", vault, Right.READ, id)) as books:
-            return books.items.get(vault, id)
+            return meant.item(books, vault, id)
 
     def enable(self, caller: Caller, vault: str, name: str, route: Route) -> Job:
         """Begin to protect a machine under a name, and return the job.
@@ -43,7 +44,7 @@ class ItemDesk:
         The hosts have to be this vault's: nobody commands another vault's host.
         """
         with self._gate.writing(Call(caller, "enable", vault, Right.CHANGE, name)) as books:
-            _check_route(books, vault, route)
+            route = _checked(books, vault, route)
             item = self._made(books, vault, name, route)
             return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, {}, caller.name)
 
@@ -55,10 +56,11 @@ class ItemDesk:
         command: Command,
         input: Mapping[str, Value] | None = None,
     ) -> Job:
-        """Give an item a command and return its job; Refused as the item stands."""
+        """Give an item, by its id or name, a command and return its job; Refused as the item stands."""
         call = Call(caller, command.name.lower().replace("_", "-"), vault, right_for(command), id)
         with self._gate.writing(call) as books:
-            return self._jobs.submit_in(books, vault, id, command, input or {}, caller.name)
+            item = meant.item(books, vault, id)
+            return self._jobs.submit_in(books, vault, item.id, command, input or {}, caller.name)
 
     def remove(self, caller: Caller, vault: str, id: str) -> None:
         """Forget an item that is not protected any more, with its jobs."""
@@ -83,7 +85,7 @@ class ItemDesk:
         return item
 
 
-def _check_route(books: Books, vault: str, route: Route) -> None:
+def _checked(books: Books, vault: str, route: Route) -> Route:
     for words, what in (
         (route.machine, "machine"),
         (route.store, "store"),
@@ -91,6 +93,5 @@ def _check_route(books: Books, vault: str, route: Route) -> None:
     ):
         if not words:
             raise Refused(f"no {what} is named", cure="name one", code="incomplete")
-    books.servers.get(vault, route.source)
-    books.servers.get(vault, route.recovery)
     books.policies.get(vault, route.policy)
+    return meant.route(books, vault, route)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.control import meant
 from bascule.model.errors import Unavailable, Underway
 from bascule.model.vault.access import Caller, Right
 from bascule.ports.chance import Clock, Ids
@@ -23,10 +24,10 @@ class PointDesk:
         self._ids = ids
 
     def list(self, caller: Caller, vault: str, item: str) -> tuple[RecoveryPoint, ...]:
-        """Return an item's points, the newest first; Unavailable if its host does not answer."""
+        """Return the points of an item (its id or name), newest first; Unavailable if its host is away."""
         with self._gate.reading(Call(caller, "list-points", vault, Right.READ, item)) as books:
-            name = books.items.get(vault, item).name
-        order = Order(vault, item, 0, 0, f"look{self._ids.random(8).hex()}/points")
+            found = meant.item(books, vault, item)
+        order = Order(vault, found.id, 0, 0, f"look{self._ids.random(8).hex()}/points")
         until = self._clock.monotonic() + _WAIT_SECONDS
         while True:
             try:
@@ -34,7 +35,7 @@ class PointDesk:
             except Underway as error:
                 if self._clock.monotonic() > until:
                     raise Unavailable(
-                        f"the recovery side of {name} does not tell which points it has",
+                        f"the recovery side of {found.name} does not tell which points it has",
                         cure="see that the host's provider runs, and ask again",
                     ) from error
             self._clock.sleep(_LOOK_SECONDS)

@@ -50,11 +50,17 @@ def guard(context: typer.Context, host: Host = "", settings: Settings = None, is
     Screen(is_json=is_json).show({"guarded": True, "left_to_do": left}, lines)
 
 
-def may_start(context: typer.Context, name: MachineName, mark: Mark) -> None:
-    """Tell by the exit code whether a machine may start here, by what it is marked with: for the guard."""
+def may_start(context: typer.Context, name: MachineName, mark: Mark, is_json: Json = False) -> None:
+    """Tell by the exit code whether a machine may start here, by what it is marked with: for the guard.
+
+    \b
+    Example:
+      bascule machine may-start web /run/web.mark
+    """
     try:
         text = mark.read_text()
     except OSError as error:
         raise Missing(f"{mark}: {error.strerror}", cure="ask for a machine that is marked") from error
     if text:
         must_be_home(tools_of(context), name, text)
+    Screen(is_json=is_json).show({"may_start": True}, [])

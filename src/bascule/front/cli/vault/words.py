@@ -19,7 +19,8 @@ Folder = Annotated[
 ]
 VaultName = Annotated[str, typer.Argument(metavar="VAULT", help="The vault.", show_default=False)]
 ItemId = Annotated[
-    str, typer.Argument(metavar="ITEM", help="An item's id, as `items` shows it.", show_default=False)
+    str,
+    typer.Argument(metavar="ITEM", help="An item's name or id, as `items` shows them.", show_default=False),
 ]
 JobName = Annotated[
     str, typer.Argument(metavar="JOB", help="A job's id, as `jobs` shows it.", show_default=False)

@@ -19,13 +19,25 @@ def protect(
     vault: VaultName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)],
     source: Annotated[
-        str, typer.Option("--from", metavar="HOST", help="The host that it runs on.", show_default=False)
+        str,
+        typer.Option(
+            "--from", metavar="HOST", help="The host that it runs on: its name or id.", show_default=False
+        ),
     ],
     machine: Annotated[
-        str, typer.Option("--machine", metavar="MACHINE", help="What that host calls it.", show_default=False)
+        str,
+        typer.Option(
+            "--machine",
+            metavar="MACHINE",
+            help="What that host calls it: see `machines`.",
+            show_default=False,
+        ),
     ],
     recovery: Annotated[
-        str, typer.Option("--to", metavar="HOST", help="The host that takes it over.", show_default=False)
+        str,
+        typer.Option(
+            "--to", metavar="HOST", help="The host that takes it over: its name or id.", show_default=False
+        ),
     ],
     store: Annotated[
         str,
@@ -46,7 +58,7 @@ def protect(
 
     \b
     Example:
-      bascule vault protect /srv/vaults north web --from 0f3a… --machine one#web --to 77c1…
+      bascule vault protect /srv/vaults north web --from host-one --machine web --to host-two
         --store s3://bucket/points --key-file /etc/bascule/main.key --policy daily
     """
     route = {"source": source, "machine": machine, "recovery": recovery, "store": store, "key_file": key_file}
@@ -76,7 +88,7 @@ def points(folder: Folder, vault: VaultName, item: ItemId, is_json: Json = False
 
     \b
     Example:
-      bascule vault points /srv/vaults north web-1f…
+      bascule vault points /srv/vaults north web
     """
     listed(
         folder,
@@ -112,8 +124,8 @@ def do(
 
     \b
     Examples:
-      bascule vault do /srv/vaults north web-1f… 'test failover'
-      bascule vault do /srv/vaults north web-1f… failover --with point=web-1f…/12
+      bascule vault do /srv/vaults north web 'test failover'
+      bascule vault do /srv/vaults north web failover --with point=web-1f…/12
     """
     given = dict(one.partition("=")[::2] for one in words or ())
     job = call(folder, "items.command", vault=vault, item=item, command=command, input=given)
