@@ -443,6 +443,17 @@ def test_a_guest_that_does_not_power_off_stays_where_it_is(journey: Journey) -> 
         complete(journey.home_site(), AWAY)
 
 
+def test_machines_whose_host_was_down_are_handed_over_as_it_left_them(journey: Journey) -> None:
+    held = journey.running()
+    synchronise(journey.home_site(), AWAY, SAME)
+    journey.host.lose_power()
+    journey.serving.up.clear()
+    journey.hand_over()
+    assert all(journey.serving.is_up(folder) for folder in journey.serving.kept)
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == held
+
+
 def test_keys_of_disks_are_those_of_the_machines(journey: Journey) -> None:
     journey.go_home()
     with journey.vault.peek(f"{GROUP}~3") as point:

@@ -67,14 +67,13 @@ def _begun(site: Site, group: str, number: int | None, *, hydrate: bool) -> Reco
 
 def _refuse_if_here(site: Site, log: str) -> None:
     """Refuse to take machines over from this host to itself: two of each would be here, and one is fenced."""
-    for group in site.records.groups():
-        for kind in (Kind.FAILOVER, Kind.FAILBACK):
-            record = site.records.find(group, kind)
-            if record is not None and record.log == log:
-                raise Refused(
-                    f"the machines of {log} are on this host already, since the {kind.value} of {group}",
-                    cure="`bascule machine start`, if they are off; `bascule replica test`, to try a point",
-                )
+    record = site.records.that_began(log)
+    if record is not None:
+        since = f"{record.kind.value} of {record.group}"
+        raise Refused(
+            f"the machines of {log} are on this host already, since the {since}",
+            cure="`bascule machine start`, if they are off; `bascule replica test`, to try a point",
+        )
 
 
 def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Record:

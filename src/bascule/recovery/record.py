@@ -127,6 +127,11 @@ class Records:
         """Return the groups that have a record of any kind."""
         return [name for name in self.names() if any(self.find(name, kind) for kind in Kind)]
 
+    def that_began(self, log: str) -> Record | None:
+        """Return the failover or failback by which the machines of a generation came to this host."""
+        found = (self.find(group, kind) for group in self.groups() for kind in (Kind.FAILOVER, Kind.FAILBACK))
+        return next((record for record in found if record is not None and record.log == log), None)
+
     def names(self) -> list[str]:
         """Return the groups that anything is or was kept of, a record or what a test showed."""
         return sorted(path.name for path in self._root.iterdir()) if self._root.exists() else []
