@@ -11,6 +11,7 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
+from .agreeing import Yes, agreed, of_cancel, of_commit, of_failover, of_other_point
 from .asking import Addresses, Cards, Cpus, Macs, Memory, Names, Network, Networks, Words, asked_from
 from .returning import cleared, fail_back, hand_over, release
 from .shaping import shape
@@ -44,6 +45,7 @@ def fail_over(
     no_hydration: Annotated[
         bool, typer.Option("--no-hydration", help="Leave the data in the store, and read it from there.")
     ] = False,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -76,6 +78,7 @@ def fail_over(
     asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
     with name.sought(), site_of(context, where, screen) as site:
         log = meant(site, name.group, name.number, Kind.FAILOVER)
+        agreed(screen, of_failover(site, tools_of(context).clock, log, name.number), yes=yes)
         wanted = kept(site.records, log).shape(asked)
         record = failing_over.fail_over(site, log, wanted, name.number, hydrate=not no_hydration)
     show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
@@ -94,6 +97,7 @@ def change_point(
     cards: Cards = None,
     macs: Macs = None,
     addresses: Addresses = None,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -117,6 +121,7 @@ def change_point(
     asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
     with name.sought(), site_of(context, where, screen) as site:
         log = taken(site, name.group, name.number)
+        agreed(screen, of_other_point(site, log, name.number), yes=yes)
         record = changed(site, log, kept(site.records, log).shape(asked), name.number)
     show(screen, record, _running(record, "Commit it with `bascule replica commit`, or `cancel` it."))
 
@@ -144,6 +149,7 @@ def commit(
             "--recovered-folder", metavar="FOLDER", help="And the --folder of it.", show_default=False
         ),
     ] = None,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -170,6 +176,7 @@ def commit(
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
         log, kind = decided(site, group)
+        agreed(screen, of_commit(site, log, kind, keeps_points=keep_points), yes=yes)
         verb = fail_back if kind is Kind.FAILBACK else fail_over
         record = verb.commit(site, log, keeps_points=keep_points)
     if kind is Kind.FAILBACK and recovered_host:
@@ -185,6 +192,7 @@ def cancel(
     *,
     store: Store,
     group: Group,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -207,6 +215,7 @@ def cancel(
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
     with site_of(context, where, screen) as site:
         log, kind = decided(site, group)
+        agreed(screen, of_cancel(site, log, kind), yes=yes)
         (fail_back if kind is Kind.FAILBACK else fail_over).cancel(site, log)
     screen.show({"group": group, "phase": "cancelled"}, [f"The {kind.value} of {log} is cancelled."])
 

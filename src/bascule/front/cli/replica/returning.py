@@ -14,6 +14,7 @@ from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 from bascule.front.cli.words.quantities import bytes_text, seconds_from
 
+from .agreeing import Yes, agreed, of_hand_over, of_release, of_return
 from .asking import Names, Networks, Words, asked_from
 from .words import Folder, Group, Where, show, site_of
 
@@ -54,6 +55,7 @@ def hand_over(
         str, typer.Option("--within", metavar="TIME", help="How long a guest may take to power off: 30s, 5m.")
     ] = "5m",
     provider: Provider = None,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -82,6 +84,7 @@ def hand_over(
         log = current(site.vault, group)
         members = _members(site, log)
         refuse_elsewhere(site, log, list(members))
+        agreed(screen, of_hand_over(log, members), yes=yes)
         _let_go(tools, provider, log)
         world = World(site.vault, tools.clock, tools.open_source, site.conduct)
         replicator = Replicator(world, list(members.values()), Kept(log, tools.who))
@@ -150,6 +153,7 @@ def fail_back(
     threads: Annotated[
         int, typer.Option("--threads", metavar="N", min=1, max=64, help="Threads that compare and download.")
     ] = 3,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -175,11 +179,13 @@ def fail_back(
       bascule replica fail-back /srv/points web --host /srv/vm --threads 8
       bascule replica fail-back /srv/points web --host /srv/vm --full
     """
+    from bascule.recovery.pedigree import returning
     from bascule.recovery.shapes.shape import Shape
 
     screen, shape = Screen(is_json=is_json), Shape((asked_from(Words(names, networks=networks)),))
     where = Where(store, host, folder, key_file, passphrase_file, threads)
     with site_of(context, where, screen) as site:
+        agreed(screen, of_return(site, returning(site, group)[0]), yes=yes)
         _bring_home(site, group, shape, screen, full=full)
 
 
@@ -217,6 +223,7 @@ def release(
     *,
     store: Store,
     group: Group,
+    yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -232,11 +239,13 @@ def release(
       bascule replica release /srv/points web --host /srv/vm
     """
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
-    logs = cleared(context, where, group, screen)
+    logs = cleared(context, where, group, screen, yes=yes)
     screen.show({"group": group, "released": logs}, [f"Nothing of {group} is left here."])
 
 
-def cleared(context: typer.Context, where: Where, group: str, screen: Screen) -> list[str]:
+def cleared(
+    context: typer.Context, where: Where, group: str, screen: Screen, *, yes: bool = True
+) -> list[str]:
     """Remove the recovered machines of a group from a host; return the generations that they were of."""
     from bascule.recovery.fail_over import release as released
     from bascule.recovery.pedigree import recorded
@@ -244,6 +253,7 @@ def cleared(context: typer.Context, where: Where, group: str, screen: Screen) ->
 
     with site_of(context, where, screen) as site:
         logs = recorded(site, group, Kind.FAILOVER)
+        agreed(screen, of_release(site, logs), yes=yes)
         for log in logs:
             released(site, log)
     return logs
