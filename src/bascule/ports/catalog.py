@@ -88,6 +88,9 @@ class ItemBook(Protocol):
     def get(self, vault: str, id: str) -> ProtectedItem:
         """Return an item, or raise Missing."""
 
+    def named(self, vault: str, name: str) -> ProtectedItem:
+        """Return the item of a name, or else one whose name differs in case only, or raise Missing."""
+
     def list(self, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
         """Return a vault's items by name: all, or so many behind a name."""
 

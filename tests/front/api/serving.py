@@ -21,6 +21,8 @@ from bascule.control.service.service import Service
 from bascule.drivers.identity.sqlite import SqlitePrincipals
 from bascule.front.api.app import application
 from bascule.front.api.asking import Desks
+from bascule.model.vault.fabric import ProtectableItem
+from bascule.model.vault.item import Command
 from lab.waiting import wait_until
 from tests.control.service.desks import OWNER, desks
 from tests.control.vaults import Node
@@ -80,6 +82,12 @@ class Served:
             self.tokens[name] = self.identity.sign_in(made.principal.id, made.secret).text
         return self.tokens[name]
 
+    def try_to(self, item: str, command: Command) -> None:
+        """Give an item a command if it allows it, and wait for the end."""
+        if command in self.service.items.get(OWNER, "north", item).allowed():
+            self.service.items.command(OWNER, "north", item, command)
+            self.node.settled()
+
     def home(self, vault: str = "north") -> str:
         group = f"/subscriptions/{self.identity.server}/resourceGroups/rg"
         return f"{group}/providers/Microsoft.RecoveryServices/vaults/{vault}"
@@ -124,6 +132,9 @@ def served(folder: Path) -> Iterator[Served]:
         identity = IdentityDesk(service.gate, principals, clock, ids)
         people = {name: identity.create(OWNER, name) for name in ("anna", "otto", "rita", "nemo")}
         people["root"] = identity.create(OWNER, "root", is_owner=True)
+        with node.catalog.writing() as books:
+            for machine in ("one#shop", "one#till"):
+                books.protectable.add(ProtectableItem("north", f"h1/{machine}", "site-1", "h1", machine))
         config = uvicorn.Config(
             application(Desks(service, identity), ids),
             ssl_certfile=certificate,
@@ -131,6 +142,7 @@ def served(folder: Path) -> Iterator[Served]:
             log_level="warning",
             lifespan="off",
             server_header=False,
+            timeout_graceful_shutdown=1,
         )
         sock = socket.create_server(("127.0.0.1", 0))
         base = f"https://127.0.0.1:{sock.getsockname()[1]}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bascule.control import meant
 from bascule.control.jobs.jobs import Jobs
-from bascule.model.errors import Refused
+from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right, right_for
 from bascule.model.vault.fabric import check_name
 from bascule.model.vault.item import Command, ProtectedItem, Protection
@@ -37,6 +37,11 @@ class ItemDesk:
         """Return an item by its id or name, or raise Missing."""
         with self._gate.reading(Call(caller, "show-item", vault, Right.READ, id)) as books:
             return meant.item(books, vault, id)
+
+    def named(self, caller: Caller, vault: str, name: str) -> ProtectedItem:
+        """Return the item of a name, in whatever case it is written, or raise Missing."""
+        with self._gate.reading(Call(caller, "show-item", vault, Right.READ, name)) as books:
+            return books.items.named(vault, name)
 
     def enable(self, caller: Caller, vault: str, name: str, route: Route) -> Job:
         """Begin to protect a machine under a name, and return the job.
@@ -75,9 +80,15 @@ class ItemDesk:
     def _made(self, books: Books, vault: str, name: str, route: Route) -> ProtectedItem:
         """Return the item: a new one, or one of that name that is not protected any more."""
         check_name(name, "an item")
-        known = next((item for item in books.items.list(vault) if item.name == name), None)
-        if known is not None and known.protection is Protection.UNPROTECTED:
-            return books.items.save(replace(known, route=route))
+        try:
+            known = books.items.named(vault, name)
+        except Missing:
+            return self._new(books, vault, name, route)
+        if known.protection is not Protection.UNPROTECTED:
+            raise Exists(f"{vault} has an item {known.name} ({known.id}) already", cure="choose another name")
+        return books.items.save(replace(known, route=route))
+
+    def _new(self, books: Books, vault: str, name: str, route: Route) -> ProtectedItem:
         # Hosts and stores serve several vaults, and know an item by its id alone.
         id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:24]}-{self._ids.random(4).hex()}"
         item = ProtectedItem(id, vault, name, route=route)

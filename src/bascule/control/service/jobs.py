@@ -26,6 +26,11 @@ class JobDesk:
         with self._gate.reading(Call(caller, "list-jobs", vault, Right.READ)) as books:
             return books.jobs.list(vault, limit)
 
+    def open(self, caller: Caller, vault: str) -> tuple[Job, ...]:
+        """Return the jobs of a vault that have not ended; an item has one at most."""
+        with self._gate.reading(Call(caller, "list-jobs", vault, Right.READ)) as books:
+            return books.jobs.open(vault)
+
     def get(self, caller: Caller, vault: str, id: JobId) -> Job:
         """Return a job, or raise Missing."""
         with self._gate.reading(Call(caller, "show-job", vault, Right.READ, id)) as books:

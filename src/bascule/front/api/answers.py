@@ -25,7 +25,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def data(self) -> bytes:
-        """Return the bytes of the body."""
+        """Return the bytes of the body, which is JSON unless it is bytes."""
+        if isinstance(self.body, bytes):
+            return self.body
         return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
 
 

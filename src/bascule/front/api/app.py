@@ -183,7 +183,8 @@ class _Door:
 
     def _sent(self, request: Request, answer: Answer) -> Response:
         headers = {**_ALWAYS, **self._marks(request), **answer.headers}
-        return Response(answer.data(), answer.status, headers, "application/json; charset=utf-8")
+        headers.setdefault("Content-Type", "application/json; charset=utf-8")
+        return Response(answer.data(), answer.status, headers)
 
     def _marks(self, request: Request) -> Mapping[str, str]:
         """Return the ids by which a request is found again: ours, and those that the client gave it."""

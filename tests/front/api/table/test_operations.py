@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +18,8 @@ from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 from bascule.front.api.nouns.built import HANDLERS
 from bascule.front.api.router import Router
 from bascule.front.api.table.operations import operations
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 class Sent(Exception):
@@ -99,3 +103,8 @@ def test_every_handler_is_of_an_operation() -> None:
 def test_two_operations_are_never_at_one_address() -> None:
     said = [(one.method, re.sub(r"\{\w+\}", "{}", one.path.casefold())) for one in operations()]
     assert len(set(said)) == len(said)
+
+
+def test_the_page_of_operations_is_written_from_the_table() -> None:
+    page = runpy.run_path(str(ROOT / "scripts/api"))["page"]()
+    assert (ROOT / "docs/api.md").read_text() == page, "run .venv/bin/python scripts/api"

@@ -7,8 +7,18 @@ from typing import TypeAlias
 
 from ..answers import Answer
 from ..asking import Ask
-from . import subscriptions, vaults
+from . import commands, fabrics, items, jobs, policies, protectable, signs, subscriptions, vaults
 
 Handler: TypeAlias = Callable[[Ask], Answer]
 
-HANDLERS: Mapping[str, Handler] = {**subscriptions.HANDLERS, **vaults.HANDLERS}
+HANDLERS: Mapping[str, Handler] = {
+    **subscriptions.HANDLERS,
+    **vaults.HANDLERS,
+    **fabrics.HANDLERS,
+    **protectable.HANDLERS,
+    **policies.HANDLERS,
+    **items.HANDLERS,
+    **commands.HANDLERS,
+    **jobs.HANDLERS,
+    **signs.HANDLERS,
+}

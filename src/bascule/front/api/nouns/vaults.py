@@ -8,7 +8,7 @@ from bascule.model.vault.vault import Vault
 
 from ..answers import Answer, page
 from ..asking import Ask
-from .naming import GROUP, TYPE, vault_id
+from ..naming import GROUP, TYPE, vault_id
 
 LOCATION = "onpremises"
 

@@ -9,6 +9,8 @@ ROWS = """
 waiting
     status GET {V}/replicationOperationStatus/{job}
     item_result GET {I}/operationresults/{job}
+jobs
+    exported GET {V}/replicationJobs/export/csv
 subscriptions
     list GET /subscriptions
     get GET /subscriptions/{subscription}

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from bascule.model.errors import Missing
 
-from ..asking import Ask
-from ..errors import TurnedAway
+from .asking import Ask
+from .errors import TurnedAway
 
 T = TypeVar("T")
 

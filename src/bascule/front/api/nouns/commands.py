@@ -1,0 +1,168 @@
+"""What is asked of protected items. Each is a job, and is waited for by the job's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bascule.model.errors import Missing
+from bascule.model.vault.item import Command
+from bascule.model.vault.job import Job, JobId, Value
+from bascule.model.vault.route import Route
+
+from ..answers import Answer, accepted
+from ..asking import Ask
+from ..errors import TurnedAway
+from ..naming import meant
+from . import jobs, protectable
+from .fabrics import container_of
+from .items import KIND, Around, found, item_id, shape
+
+_DETAILS = ("properties", "providerSpecificDetails")
+_OURS = (*_DETAILS, "bascule")
+"""What Azure has no word for: the host that would take over, and by which key both hosts open the store."""
+_KINDS = (KIND, "")
+
+
+def enable(ask: Ask) -> Answer:
+    """Begin to protect a machine."""
+    _check_kind(ask)
+    fabric = container_of(ask)
+    name = meant(ask, ask.text("properties", "protectableItemId"), "replicationProtectableItems")
+    machine = protectable.meant(ask, fabric, name)
+    recovery = meant(
+        ask, ask.text(*_OURS, "recoveryServicesProviderId"), "replicationRecoveryServicesProviders"
+    )
+    route = Route(
+        source=machine.server,
+        machine=machine.machine,
+        recovery=recovery,
+        store=ask.text(*_OURS, "store", default=ask.text(*_DETAILS, "targetStorageAccountId")),
+        key_file=ask.text(*_OURS, "keyFile"),
+        policy=_policy(ask),
+    )
+    job = ask.service.items.enable(ask.caller, ask.vault, ask.names["item"], route)
+    return accepted(ask, job, item_id(ask, fabric, ask.names["item"]))
+
+
+def disable(ask: Ask) -> Answer:
+    """End the protection of a machine, with all that it left on both sides."""
+    return _give(ask, Command.DISABLE)
+
+
+def purge(ask: Ask) -> Answer:
+    """End the protection of a machine whose host is gone for good."""
+    return _give(ask, Command.DISABLE, {"source_is_gone": "yes"})
+
+
+def rehearse(ask: Ask) -> Answer:
+    """Start a copy of a machine beside it."""
+    return _over(ask, Command.TEST_FAIL_OVER)
+
+
+def clean_up(ask: Ask) -> Answer:
+    """Remove all of a test."""
+    return _give(ask, Command.CLEAN_UP)
+
+
+def fail_over(ask: Ask) -> Answer:
+    """Start a machine on the other side."""
+    return _over(ask, Command.FAIL_OVER)
+
+
+def change_point(ask: Ask) -> Answer:
+    """Start a machine that was failed over anew, at another point."""
+    return _give(ask, Command.CHANGE_POINT, _point(ask, ("properties", "recoveryPointId")))
+
+
+def commit(ask: Ask) -> Answer:
+    """Let a failover stay."""
+    return _give(ask, Command.COMMIT)
+
+
+def cancel(ask: Ask) -> Answer:
+    """Take a failover back."""
+    return _give(ask, Command.CANCEL)
+
+
+def resync(ask: Ask) -> Answer:
+    """Make a replica equal again."""
+    return _give(ask, Command.RESYNC)
+
+
+def result(ask: Ask) -> Answer:
+    """Return what came of a command: the item, nothing if it is not there any more, or why it failed."""
+    job = ask.service.jobs.get(ask.caller, ask.vault, JobId(ask.names["job"].lower()))
+    fabric = container_of(ask)
+    if not job.is_ended:
+        return accepted(ask, job, item_id(ask, fabric, ask.names["item"]))
+    if (failure := jobs.failure_of(job)) is not None:
+        return Answer(400, {"error": failure})
+    try:
+        return Answer(body=shape(ask, found(ask), Around.of(ask)))
+    except Missing:
+        return Answer(204)
+
+
+def _over(ask: Ask, command: Command) -> Answer:
+    _check_kind(ask)
+    direction = ask.text("properties", "failoverDirection", default="PrimaryToRecovery")
+    if direction.casefold() != "primarytorecovery":
+        raise TurnedAway(
+            f"a failover {direction[:40]} is not built yet", cure="PrimaryToRecovery is", code="not-yet"
+        )
+    return _give(ask, command, _point(ask, (*_DETAILS, "recoveryPointId")))
+
+
+def _give(ask: Ask, command: Command, input: Mapping[str, Value] | None = None) -> Answer:
+    item = found(ask)
+    job: Job = ask.service.items.command(ask.caller, ask.vault, item.id, command, input)
+    return accepted(ask, job, item_id(ask, container_of(ask), item.name))
+
+
+def _point(ask: Ask, way: tuple[str, ...]) -> Mapping[str, Value]:
+    said = ask.text(*way)
+    if not said:
+        return {}
+    name = meant(ask, said, "recoveryPoints") if said.count("/") > 1 else said.strip("/")
+    return {"point": point_of(name)}
+
+
+def point_of(name: str) -> str:
+    """Return the point that is called so in an id, where no name has a slash."""
+    group, dot, number = name.rpartition(".")
+    return f"{group}/{number}" if dot else name
+
+
+def point_name(point: str) -> str:
+    """Return what a point is called in an id."""
+    return ".".join(point.rsplit("/", 1))
+
+
+def _policy(ask: Ask) -> str:
+    name = meant(ask, ask.text("properties", "policyId"), "replicationPolicies")
+    known = ask.service.policies.list(ask.caller, ask.vault)
+    return next((one.id for one in known if one.id.casefold() == name.casefold()), name)
+
+
+def _check_kind(ask: Ask) -> None:
+    kind = ask.text(*_DETAILS, "instanceType")
+    if kind not in _KINDS:
+        raise TurnedAway(
+            f"machines of the kind {kind[:64]} are not built yet", cure=f"name {KIND}", code="not-yet"
+        )
+
+
+_GROUP = "replication_protected_items"
+HANDLERS = {
+    f"{_GROUP}.create": enable,
+    f"{_GROUP}.delete": disable,
+    f"{_GROUP}.purge": purge,
+    f"{_GROUP}.test_failover": rehearse,
+    f"{_GROUP}.test_failover_cleanup": clean_up,
+    f"{_GROUP}.unplanned_failover": fail_over,
+    f"{_GROUP}.apply_recovery_point": change_point,
+    f"{_GROUP}.failover_commit": commit,
+    f"{_GROUP}.failover_cancel": cancel,
+    f"{_GROUP}.repair_replication": resync,
+    "waiting.item_result": result,
+}

@@ -1,0 +1,159 @@
+"""Protected items, as those look that ask: found by name in the container of the host that they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bascule.model.errors import Missing
+from bascule.model.vault.event import Condition
+from bascule.model.vault.fabric import Server
+from bascule.model.vault.item import ProtectedItem, Protection
+from bascule.model.vault.job import Job
+
+from ..answers import Answer, moment, page
+from ..asking import Ask
+from ..naming import resource
+from ..words import health, scenarios, states
+from .fabrics import container_of, container_words, guid, server_words
+
+PAGE = 500
+KIND = "HyperVReplicaAzure"
+_TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
+_IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around items of a vault, looked up once for all that are shown."""
+
+    servers: Mapping[str, Server]
+    jobs: Mapping[str, Job]
+    conditions: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, ask: Ask) -> Around:
+        """Look it up."""
+        service, caller, vault = ask.service, ask.caller, ask.vault
+        return cls(
+            {one.id: one for one in service.fabrics.servers(caller, vault)},
+            {job.item: job for job in service.jobs.open(caller, vault)},
+            service.signs.conditions(caller, vault),
+        )
+
+    def fabric(self, host: str) -> str:
+        """Return the fabric of a host."""
+        return self.servers[host].fabric if host in self.servers else ""
+
+
+def list_all(ask: Ask) -> Answer:
+    """Return the items of a vault or of a container, a page at a time."""
+    fabric = container_of(ask) if "container" in ask.names else ""
+    around = Around.of(ask)
+    after = ask.query.get("$skiptoken", ask.query.get("skiptoken", ""))
+    found = ask.service.items.list(ask.caller, ask.vault, PAGE, after)
+    shown = (
+        shape(ask, one, around)
+        for one in found
+        if is_there(one) and fabric in ("", around.fabric(one.route.source))
+    )
+    return page(ask, shown, found[-1].name if len(found) == PAGE else "")
+
+
+def get(ask: Ask) -> Answer:
+    """Return an item."""
+    return Answer(body=shape(ask, found(ask), Around.of(ask)))
+
+
+def is_there(item: ProtectedItem) -> bool:
+    """Is an item there to those who ask? What is not protected any more is not."""
+    return item.protection is not Protection.UNPROTECTED
+
+
+def found(ask: Ask) -> ProtectedItem:
+    """Return the item that a path names, or raise Missing."""
+    fabric = container_of(ask)
+    item = ask.service.items.named(ask.caller, ask.vault, ask.names["item"])
+    servers = {one.id: one.fabric for one in ask.service.fabrics.servers(ask.caller, ask.vault)}
+    if not is_there(item) or servers.get(item.route.source) != fabric:
+        raise Missing(f"{fabric} has no protected item {ask.names['item']}", cure="list what there is")
+    return item
+
+
+def item_id(ask: Ask, fabric: str, name: str) -> str:
+    """Return the id of an item."""
+    return f"{ask.home}/{container_words(fabric)}/replicationProtectedItems/{name}"
+
+
+def shape(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
+    """Return an item as the interface shows it."""
+    fabric = around.fabric(item.route.source)
+    wrong = [one for one in around.conditions if one.subject == item.id]
+    words = f"{container_words(fabric)}/replicationProtectedItems/{item.name}"
+    return resource(
+        ask,
+        words,
+        _TYPE,
+        {
+            **{"friendlyName": item.name, "protectedItemType": "HyperVVirtualMachine"},
+            **_sides(ask, item, fabric, around),
+            **_standing(ask, item, around),
+            **{"replicationHealth": health.level(wrong), "failoverHealth": health.level(wrong)},
+            "healthErrors": [health.error(one) for one in wrong],
+            "policyId": f"{ask.home}/replicationPolicies/{item.route.policy}",
+            "policyFriendlyName": item.route.policy,
+            "providerSpecificDetails": _details(item),
+        },
+    )
+
+
+def _sides(ask: Ask, item: ProtectedItem, fabric: str, around: Around) -> Mapping[str, object]:
+    other = around.fabric(item.route.recovery)
+    source = around.servers.get(item.route.source)
+    machine = guid(item.route.source, item.route.machine)
+    there = f"{ask.home}/{container_words(other)}" if other else None
+    return {
+        "protectableItemId": f"{ask.home}/{container_words(fabric)}/replicationProtectableItems/{machine}",
+        "recoveryServicesProviderId": f"{ask.home}/{server_words(source)}" if source else None,
+        **{"primaryFabricFriendlyName": fabric, "primaryFabricProvider": "HyperVSite"},
+        **{"recoveryFabricFriendlyName": other, "recoveryContainerId": there},
+        "recoveryFabricId": f"{ask.home}/replicationFabrics/{other}" if other else None,
+        **{"primaryProtectionContainerFriendlyName": fabric},
+        **{"recoveryProtectionContainerFriendlyName": other},
+    }
+
+
+def _standing(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
+    state, description = states.PROTECTION[item.protection]
+    test, test_description = states.TEST[item.test]
+    job = around.jobs.get(item.id)
+    scenario: Mapping[str, object] = {**_IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
+    if job is not None:
+        scenario = {
+            "scenarioName": scenarios.SCENARIOS[job.command][0],
+            "jobId": f"{ask.home}/replicationJobs/{job.id}",
+            "startTime": moment(job.started or job.created),
+        }
+    return {
+        **{"protectionState": state, "protectionStateDescription": description},
+        **{"activeLocation": states.location(item), "allowedOperations": states.allowed(item)},
+        **{"testFailoverState": test, "testFailoverStateDescription": test_description},
+        **{"currentScenario": scenario, "failoverRecoveryPointId": item.point or None},
+    }
+
+
+def _details(item: ProtectedItem) -> Mapping[str, object]:
+    state, description = states.PROTECTION[item.protection]
+    return {
+        **{"instanceType": KIND, "vmId": item.id, "recoveryAzureVmName": item.name},
+        **{"vmProtectionState": state, "vmProtectionStateDescription": description},
+        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": [], "vmNics": []},
+        **{"encryption": "Enabled", "useManagedDisks": "false"},
+    }
+
+
+HANDLERS = {
+    "replication_protected_items.list": list_all,
+    "replication_protected_items.list_by_replication_protection_containers": list_all,
+    "replication_protected_items.get": get,
+}

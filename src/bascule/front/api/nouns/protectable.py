@@ -1,0 +1,103 @@
+"""Machines that could be protected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bascule.model.vault.fabric import ProtectableItem
+from bascule.model.vault.item import ProtectedItem, Protection
+
+from ..answers import Answer, page
+from ..asking import Ask
+from ..filters import Filter
+from ..naming import named, resource
+from .fabrics import container_of, container_words, guid
+
+PAGE = 500
+
+
+def list_all(ask: Ask) -> Answer:
+    """Return the machines of a container, a page at a time."""
+    wanted = Filter.of(ask, ("FriendlyName", "ProtectionStatus"))
+    fabric = container_of(ask)
+    protected = _protected(ask)
+    after = ask.query.get("$skiptoken", "")
+    found = sorted((_name(one), one) for one in machines(ask, fabric) if _name(one) > after)
+    allowed = [one for _, one in found if wanted.allows(_facts(one, protected))]
+    shown = allowed[:PAGE]
+    following = _name(shown[-1]) if len(allowed) > PAGE else ""
+    return page(ask, (_machine(ask, fabric, one, protected) for one in shown), following)
+
+
+def get(ask: Ask) -> Answer:
+    """Return a machine."""
+    fabric = container_of(ask)
+    found = named(machines(ask, fabric), ask.names["protectable"], _name, "protectable item")
+    return Answer(body=_machine(ask, fabric, found, _protected(ask)))
+
+
+def machines(ask: Ask, fabric: str) -> tuple[ProtectableItem, ...]:
+    """Return the machines of a fabric's container."""
+    known = ask.service.fabrics.machines(ask.caller, ask.vault)
+    return tuple(one for one in known if one.fabric == fabric)
+
+
+def meant(ask: Ask, fabric: str, name: str) -> ProtectableItem:
+    """Return the machine that a name means: a guid, or what people call it if only one is called so."""
+    known = machines(ask, fabric)
+    called = [one for one in known if one.machine.casefold() == name.casefold()]
+    return called[0] if len(called) == 1 else named(known, name, _name, "protectable item")
+
+
+def words(fabric: str, one: ProtectableItem) -> str:
+    """Return the words by which a machine is found in its vault."""
+    return f"{container_words(fabric)}/replicationProtectableItems/{_name(one)}"
+
+
+def _name(one: ProtectableItem) -> str:
+    return guid(one.server, one.machine)
+
+
+def _protected(ask: Ask) -> Mapping[tuple[str, str], ProtectedItem]:
+    return {
+        (item.route.source, item.route.machine): item
+        for item in ask.service.items.list(ask.caller, ask.vault)
+        if item.protection is not Protection.UNPROTECTED
+    }
+
+
+def _facts(one: ProtectableItem, protected: Mapping[tuple[str, str], ProtectedItem]) -> Mapping[str, str]:
+    is_protected = (one.server, one.machine) in protected
+    return {
+        "friendlyname": one.machine,
+        "protectionstatus": "Protected" if is_protected else "Unprotected",
+    }
+
+
+def _machine(
+    ask: Ask, fabric: str, one: ProtectableItem, protected: Mapping[tuple[str, str], ProtectedItem]
+) -> Mapping[str, object]:
+    item = protected.get((one.server, one.machine))
+    kind = "replicationFabrics/replicationProtectionContainers/replicationProtectableItems"
+    of_item = f"{ask.home}/{container_words(fabric)}/replicationProtectedItems/{item.name}" if item else None
+    server = f"{ask.home}/replicationFabrics/{fabric}/replicationRecoveryServicesProviders/{one.server}"
+    return resource(
+        ask,
+        words(fabric, one),
+        kind,
+        {
+            **{"friendlyName": one.machine, "protectionStatus": _facts(one, protected)["protectionstatus"]},
+            **{"replicationProtectedItemId": of_item, "recoveryServicesProviderId": server},
+            **{"protectionReadinessErrors": [], "supportedReplicationProviders": ["HyperVReplicaAzure"]},
+            "customDetails": {
+                **{"instanceType": "HyperVVirtualMachine", "sourceItemId": one.id, "generation": ""},
+                **{"osDetails": None, "diskDetails": [], "hyperVHostId": one.server},
+            },
+        },
+    )
+
+
+HANDLERS = {
+    "replication_protectable_items.list_by_replication_protection_containers": list_all,
+    "replication_protectable_items.get": get,
+}

@@ -1,0 +1,113 @@
+"""How a vault stands, and what happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bascule.model.vault.event import Condition, Event, Health
+
+from ..answers import Answer, moment, page
+from ..asking import Ask
+from ..errors import TurnedAway
+from ..filters import Filter
+from ..naming import named, resource
+from ..words import health
+
+PAGE = 200
+
+
+def list_events(ask: Ask) -> Answer:
+    """Return the events of a vault, the newest first, a page at a time."""
+    wanted = Filter.of(ask, ("Severity", "EventType", "AffectedObjectFriendlyName", "StartTime", "EndTime"))
+    before = ask.query.get("$skiptoken", "0")
+    if not before.isdecimal() or len(before) > 18:
+        raise TurnedAway("$skipToken is none of ours", cure="follow nextLink as it is")
+    events = ask.service.signs.events(ask.caller, ask.vault, PAGE, int(before))
+    following = str(events[-1].number) if len(events) == PAGE else ""
+    return page(ask, (_event(ask, one) for one in events if wanted.allows(_facts(one))), following)
+
+
+def get_event(ask: Ask) -> Answer:
+    """Return an event."""
+    number = ask.names["event"]
+    last = int(number) + 1 if number.isdecimal() and len(number) <= 18 else 0
+    events = ask.service.signs.events(ask.caller, ask.vault, 1, last)
+    return Answer(body=_event(ask, named(events, number, lambda one: str(one.number), "event")))
+
+
+def vault_health(ask: Ask) -> Answer:
+    """Return what is wrong in a vault."""
+    conditions = ask.service.signs.conditions(ask.caller, ask.vault)
+    servers = {one.id for one in ask.service.fabrics.servers(ask.caller, ask.vault)}
+    items = {one.id for one in ask.service.items.list(ask.caller, ask.vault)}
+    fabrics = len(ask.service.fabrics.list(ask.caller, ask.vault))
+    of_items = [one for one in conditions if one.subject in items]
+    of_servers = [one for one in conditions if one.subject in servers]
+    others = [one for one in conditions if one.subject not in servers | items]
+    return Answer(
+        body=resource(
+            ask,
+            "replicationVaultHealth/default",
+            "replicationVaultHealth",
+            {
+                "vaultErrors": [health.error(one) for one in others],
+                "protectedItemsHealth": _summary(len(items), of_items),
+                "fabricsHealth": _summary(fabrics, of_servers),
+                "containersHealth": _summary(fabrics, []),
+            },
+        )
+    )
+
+
+def _summary(count: int, conditions: Iterable[Condition]) -> Mapping[str, object]:
+    found = tuple(conditions)
+    return {
+        "resourceCount": count,
+        "issues": [_issue(one) for one in found],
+        "categorizedResourceCounts": {
+            health.LEVELS[level]: sum(one.health is level for one in found)
+            for level in (Health.WARNING, Health.CRITICAL)
+        },
+    }
+
+
+def _issue(one: Condition) -> Mapping[str, object]:
+    return {
+        **{"errorCode": one.code, "summary": one.message},
+        **{"errorMessage": one.message, "severity": health.SEVERITIES[one.health]},
+        **{
+            "affectedResourceType": "Bascule",
+            "affectedResourceSubtype": "",
+            "affectedResourceCorrelationIds": [one.subject],
+        },
+    }
+
+
+def _event(ask: Ask, event: Event) -> Mapping[str, object]:
+    return resource(
+        ask,
+        f"replicationEvents/{event.number}",
+        "replicationEvents",
+        {
+            **{"eventCode": event.code, "description": event.message, "eventType": "VmHealth"},
+            **{"affectedObjectFriendlyName": event.subject, "affectedObjectCorrelationId": event.subject},
+            **{"severity": health.SEVERITIES[event.health], "timeOfOccurrence": moment(event.at)},
+            "healthErrors": [] if event.health is Health.HEALTHY else [health.error(event)],
+        },
+    )
+
+
+def _facts(event: Event) -> Mapping[str, str]:
+    at = moment(event.at) or ""
+    return {
+        **{"severity": health.SEVERITIES[event.health], "eventtype": "VmHealth"},
+        **{"affectedobjectfriendlyname": event.subject, "starttime": at, "endtime": at},
+    }
+
+
+HANDLERS = {
+    "replication_events.list": list_events,
+    "replication_events.get": get_event,
+    "replication_vault_health.get": vault_health,
+    "replication_vault_health.refresh": vault_health,
+}

@@ -1,0 +1,1 @@
+"""What Azure Site Recovery calls what we have: states, scenarios, tasks, health. Nowhere else."""

@@ -1,0 +1,204 @@
+"""The life of a protected machine, asked for by the official client, step by step as recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+
+from bascule.front.api.nouns.commands import point_name, point_of
+from bascule.model.vault.item import Command
+from tests.control.service.desks import OWNER
+from tests.front.api.serving import Client, Served
+
+AT = ("site-1", "site-1", "shop")
+ITEMS = "replication_protected_items"
+
+
+def body(server: Served, machine: str = "one#shop", **more: object) -> dict[str, Any]:
+    home = server.home()
+    details = {
+        **{"instanceType": "HyperVReplicaAzure", "targetStorageAccountId": "/points"},
+        "bascule": {
+            "recoveryServicesProviderId": (
+                f"{home}/replicationFabrics/site-1/replicationRecoveryServicesProviders/h2"
+            ),
+            "keyFile": "/key",
+        },
+    }
+    container = f"{home}/replicationFabrics/site-1/replicationProtectionContainers/site-1"
+    return {
+        "properties": {
+            "policyId": f"{home}/replicationPolicies/daily",
+            "protectableItemId": f"{container}/replicationProtectableItems/{machine}",
+            "providerSpecificDetails": {**details, **more},
+        }
+    }
+
+
+def enabled(server: Served, client: Client) -> Any:
+    poller: Any = client(f"{ITEMS}.begin_create", *AT, body(server))
+    poller.result()
+    server.node.settled()
+    return client(f"{ITEMS}.get", *AT)
+
+
+def stands(client: Client) -> tuple[str, str, str, set[str]]:
+    found: Any = client(f"{ITEMS}.get", *AT)
+    said = found.properties
+    return (
+        said.protection_state,
+        said.active_location,
+        said.test_failover_state,
+        set(said.allowed_operations),
+    )
+
+
+@pytest.fixture
+def client(server: Served) -> Iterator[Client]:
+    """The client, and afterwards nothing that is protected."""
+    client = server.recovery()
+    yield client
+    server.node.settled()
+    for item in server.service.items.list(OWNER, "north"):
+        for command in (Command.CLEAN_UP, Command.CANCEL, Command.DISABLE):
+            server.try_to(item.id, command)
+
+
+def over(client: Client, verb: str, **properties: object) -> Any:
+    asked = {"properties": {"failoverDirection": "PrimaryToRecovery", **properties}}
+    poller: Any = client(f"{ITEMS}.begin_{verb}", *AT, asked)
+    return poller.result()
+
+
+def plain(client: Client, verb: str) -> Any:
+    poller: Any = client(f"{ITEMS}.begin_{verb}", *AT)
+    return poller.result()
+
+
+@pytest.mark.lab
+def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, client: Client) -> None:
+    assert enabled(server, client).properties.policy_friendly_name == "daily"
+    usual = {"UnplannedFailover", "DisableProtection", "TestFailover"}
+    assert stands(client) == ("Protected", "Primary", "None", usual)
+
+    tested = over(client, "test_failover", networkType="NoNetworkAttachAsInput")
+    assert tested.properties.test_failover_state == "TestFailoverCompleted"
+    assert stands(client)[3] == {"UnplannedFailover", "TestFailoverCleanup"}
+    client(f"{ITEMS}.begin_test_failover_cleanup", *AT, {"properties": {"comments": "fine"}}).result()
+    assert stands(client) == ("Protected", "Primary", "None", usual)
+
+    plain(client, "repair_replication")
+    point = "web.1"
+    failed = over(
+        client,
+        "unplanned_failover",
+        providerSpecificDetails={"instanceType": "HyperVReplicaAzure", "recoveryPointId": f"/{point}"},
+    )
+    assert failed.properties.failover_recovery_point_id == "web/1"
+    pending = "UnplannedFailoverCommitPendingStatesBegin"
+    assert stands(client) == (pending, "Recovery", "None", {"Commit", "CancelFailover", "ChangePit"})
+    other = {"properties": {"recoveryPointId": "/web.2"}}
+    changed: Any = client(f"{ITEMS}.begin_apply_recovery_point", *AT, other)
+    assert changed.result().properties.failover_recovery_point_id == "web/2"
+    plain(client, "failover_cancel")
+    assert stands(client) == ("Protected", "Primary", "None", usual)
+
+    over(client, "unplanned_failover")
+    plain(client, "failover_commit")
+    assert stands(client) == ("UnplannedFailoverCommitted", "Recovery", "None", {"DisableProtection"})
+    gone = {"properties": {"disableProtectionReason": "NotSpecified"}}
+    client(f"{ITEMS}.begin_delete", *AT, gone).result()
+    with pytest.raises(ResourceNotFoundError):
+        client(f"{ITEMS}.get", *AT)
+    assert list(client(f"{ITEMS}.list")) == []
+
+
+def test_an_operation_is_called_as_its_job_and_says_how_far_it_is(server: Served, client: Client) -> None:
+    path = f"{server.home()}/replicationFabrics/site-1/replicationProtectionContainers/site-1"
+    begun = server.ask(f"{path}/replicationProtectedItems/shop", "PUT", json=body(server))
+    assert (begun.status_code, begun.content) == (202, b"")
+    assert int(begun.headers["Retry-After"]) >= 1
+    name = begun.headers["Location"].split("/operationresults/")[1].split("?")[0]
+    url = begun.headers["Azure-AsyncOperation"]
+    assert f"/replicationOperationStatus/{name}?" in url
+    server.node.settled()
+    said = server.ask(url.removeprefix(server.base), params=None).json()
+    fields = "error id name properties status startTime endTime percentComplete"
+    assert set(said) == set(fields.split())
+    assert (said["name"], said["status"], said["error"]) == (name, "Succeeded", None)
+    job: Any = client("replication_jobs.get", name)
+    assert (job.properties.scenario_name, job.properties.state) == ("EnableDr", "Succeeded")
+    result = server.ask(begun.headers["Location"].removeprefix(server.base), params=None)
+    assert result.json()["name"] == "shop"
+
+
+@pytest.mark.lab
+def test_an_operation_that_fails_tells_why_and_its_job_is_restarted(server: Served, client: Client) -> None:
+    enabled(server, client)
+    server.node.sites.fail("start failover", "refused", "no memory")
+    with pytest.raises(HttpResponseError, match="no memory") as failure:
+        over(client, "unplanned_failover")
+    assert failure.value.error.code == "Refused"
+    job: Any = next(iter(client("replication_jobs.list")))
+    assert (job.properties.state, job.properties.allowed_actions) == ("Failed", ["Restart"])
+    assert job.properties.errors[0].service_error_details.message.endswith("no memory")
+    server.node.sites.fail("start failover")
+    assert client("replication_jobs.begin_restart", job.name).result().name == job.name
+    server.node.settled()
+    assert stands(client)[1] == "Recovery"
+    names = [task.name for task in client("replication_jobs.get", job.name).properties.tasks]
+    assert names[:2] == ["VmUfoPrerequisitesCheck", "VmPrepareForUnPlannedFailover"]
+    assert names[2:] == ["VmFailover", "VmFoStartVmOnSecondary"]
+
+
+def test_what_an_item_does_not_allow_is_a_conflict(server: Served, client: Client) -> None:
+    enabled(server, client)
+    with pytest.raises(ResourceExistsError) as refusal:
+        plain(client, "failover_commit")
+    assert refusal.value.error.code == "OperationNotAllowed"
+    with pytest.raises(ResourceExistsError, match="has an item shop"):
+        client(f"{ITEMS}.begin_create", "SITE-1", "site-1", "SHOP", body(server, "one#till"))
+
+
+def test_an_operator_fails_over_and_protects_nothing(server: Served, client: Client) -> None:
+    otto, rita = server.recovery("otto"), server.recovery("rita")
+    with pytest.raises(HttpResponseError, match="needs the right to change"):
+        otto(f"{ITEMS}.begin_create", *AT, body(server))
+    enabled(server, client)
+    with pytest.raises(HttpResponseError, match="needs the right to fail over"):
+        over(rita, "unplanned_failover")
+    assert over(otto, "unplanned_failover").properties.active_location == "Recovery"
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"instanceType": "A2A"}, "OperationNotYetSupported"),
+        ({"bascule": {}}, "BadRequest"),
+        ({"bascule": "text"}, "InvalidRequestContent"),
+        ({"instanceType": 7}, "InvalidRequestContent"),
+    ],
+)
+def test_a_body_that_says_something_else_is_refused(
+    server: Served, client: Client, more: dict[str, object], code: str
+) -> None:
+    with pytest.raises(HttpResponseError) as refusal:
+        client(f"{ITEMS}.begin_create", *AT, body(server, **more))
+    assert refusal.value.error.code == code
+
+
+def test_ids_of_another_vault_are_refused(server: Served, client: Client) -> None:
+    asked = body(server)
+    for field in ("policyId", "protectableItemId"):
+        foreign = {**asked["properties"], field: asked["properties"][field].replace("/north/", "/south/")}
+        with pytest.raises(HttpResponseError, match="not of this vault"):
+            client(f"{ITEMS}.begin_create", *AT, {"properties": foreign})
+
+
+@pytest.mark.parametrize("point", ["shop/7", "a.b/1", "12"])
+def test_a_point_is_found_by_the_name_that_ids_have_for_it(point: str) -> None:
+    assert "/" not in point_name(point)
+    assert point_of(point_name(point)) == point
