@@ -26,7 +26,7 @@ class VaultServer:
         self.folder = folder
         self._words = words
         self._environment = {**os.environ, **({"BASCULE_LOG": log} if log else {})}
-        self.door = self.local = ""
+        self.door = self.local = self.api = ""
         self._listen = "127.0.0.1:0"
 
     def __enter__(self) -> Self:
@@ -45,7 +45,8 @@ class VaultServer:
     def start(self) -> None:
         """Start it, and return when it says that everything is open."""
         ports = () if "--listen" in self._words else ("--listen", self._listen)
-        command = ["serve", str(self.folder), *ports, "--local", "127.0.0.1:0", "--json", *self._words]
+        api = () if "--api" in self._words else ("--api", "127.0.0.1:0")
+        command = ["serve", str(self.folder), *ports, "--local", "127.0.0.1:0", *api, "--json", *self._words]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, *command],
@@ -59,7 +60,7 @@ class VaultServer:
         if not line:
             raise RuntimeError(f"the server ended with {self._process.wait(_START_SECONDS)}:\n{self.log}")
         said = json.loads(line)
-        self.door, self.local = said["door"], said["local"]
+        self.door, self.local, self.api = said["door"], said["local"], said["api"]
 
     def restart(self) -> None:
         """Start it again, at the addresses that it had."""

@@ -37,7 +37,13 @@ def figures(server: VaultServer) -> dict[str, float]:
 def test_one_command_leads_from_nothing_to_a_running_server(server: VaultServer) -> None:
     status, body = server.page("/healthz")
     assert (status, json.loads(body)["status"]) == (200, "ok")
-    assert {one["what"] for one in json.loads(body)["checks"]} == {"catalog", "jobs", "door", "authority"}
+    assert {one["what"] for one in json.loads(body)["checks"]} == {
+        "catalog",
+        "jobs",
+        "door",
+        "api",
+        "authority",
+    }
     server.call("vaults.create", name="north")
     with pytest.raises(Refused, match="there is a vault called north"):
         server.call("vaults.create", name="north")

@@ -116,3 +116,16 @@ def test_the_door_renews_its_certificate_in_time_and_keeps_its_key(
     renewed = authority.door()
     assert renewed.expires_at > first.expires_at
     assert renewed.key.read_bytes() == key
+
+
+def test_the_apis_certificate_is_for_the_names_that_are_asked_and_made_anew_for_others(
+    authority: FolderAuthority,
+) -> None:
+    names = ("vault.example", "127.0.0.1", "::1")
+    first = authority.api(names).certificate.read_bytes()
+    assert authority.api(names[::-1]).certificate.read_bytes() == first
+    other = authority.api(("vault.example",))
+    assert other.certificate.read_bytes() != first
+    assert other.certificate != authority.door().certificate
+    with pytest.raises(Refused, match="cannot be the name of a server"):
+        authority.api(("vält.example",))

@@ -51,6 +51,7 @@ def checks(settings: ServerSettings, clock: Clock, ids: Ids) -> tuple[Check, ...
             ("catalog", catalogued),
             ("authority", lambda: vouching(behind(stack, settings, clock, ids))),
             ("hosts' door", lambda: _free(settings.listen, "--listen")),
+            ("API", lambda: _free(settings.api, "--api")),
             ("local port", lambda: _free(settings.local, "--local")),
         )
         found: list[Check] = []

@@ -30,6 +30,7 @@ from bascule.ports.chance import Clock, Ids
 from bascule.wire.control.invitation import address_parts
 
 from . import engine, folder, parts
+from .api_door import ApiDoor
 from .figures import Figures
 from .hosts_door import HostsDoor
 
@@ -50,8 +51,9 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         machine = stack.enter_context(engine.running(catalog, entrance, behind.postings, clock, ids))
         hosts.tell = machine.jobs.hear
         stack.enter_context(_watching(Watch(catalog, behind.hosts, clock)))
+        api = ApiDoor(settings, behind.authority, clock)
         figures = Figures(machine, behind.hosts, clock)
-        pages = Pages(partial(_health, machine, hosts, behind), figures.all)
+        pages = Pages(partial(_health, machine, hosts, api, behind), figures.all)
         local = listener.LocalServer(door.listening(settings.local, "--local"), partial(page, pages))
         owner = listener.LocalServer(
             listener.named(settings.folder / SOCKET),
@@ -62,10 +64,11 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
             server.start()
             stack.callback(server.close)
         stack.enter_context(hosts.open())
+        stack.enter_context(api.open(machine.service, ids))
         at = "{}:{}".format(*local.socket.getsockname()[:2])
-        log.info("vault.opened", node=machine.node, door=hosts.address, local=at)
-        ready(Opened(hosts.address, at, behind.authority.vault))
-        _wait(stop, hosts, machine)
+        log.info("vault.opened", node=machine.node, door=hosts.address, local=at, api=api.base)
+        ready(Opened(hosts.address, at, behind.authority.vault, api.base, api.first))
+        _wait(stop, hosts, api, machine)
         log.info("vault.stopping", node=machine.node)
 
 
@@ -97,11 +100,12 @@ def _watching(watch: Watch) -> Iterator[None]:
         thread.join()
 
 
-def _wait(stop: threading.Event, hosts: HostsDoor, machine: engine.Engine) -> None:
+def _wait(stop: threading.Event, hosts: HostsDoor, api: ApiDoor, machine: engine.Engine) -> None:
     """Wait in slices, for Python hears a signal in its main thread only while that runs."""
     waited = 0.0
     while not stop.wait(_LOOK_SECONDS):
         hosts.check()
+        api.check()
         waited += _LOOK_SECONDS
         if waited >= _SETTLE_SECONDS:
             waited = 0.0
@@ -111,7 +115,7 @@ def _wait(stop: threading.Event, hosts: HostsDoor, machine: engine.Engine) -> No
                 log.warning("vault.catalog_waited_for", error=str(error))
 
 
-def _health(machine: engine.Engine, hosts: HostsDoor, behind: VaultDoor) -> tuple[Check, ...]:
+def _health(machine: engine.Engine, hosts: HostsDoor, api: ApiDoor, behind: VaultDoor) -> tuple[Check, ...]:
     def catalog() -> str:
         with machine.catalog.reading() as books:
             return f"{len(books.vaults.list())} vaults"
@@ -120,6 +124,7 @@ def _health(machine: engine.Engine, hosts: HostsDoor, behind: VaultDoor) -> tupl
         checked("catalog", catalog),
         checked("jobs", machine.runner.check),
         checked("door", hosts.check),
+        checked("api", api.check),
         checked("authority", lambda: parts.vouching(behind)),
     )
 

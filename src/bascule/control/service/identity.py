@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Semaphore
 from uuid import UUID
@@ -73,11 +74,23 @@ class IdentityDesk:
     def create(self, caller: Caller, name: str, *, is_owner: bool = False) -> Made:
         """Make a principal with a first secret. Exists if the name is taken."""
         with self._gate.writing(Call(caller, "create-principal", "", Right.OWN, name)):
-            text, secret = self._made_secret()
-            made = Principal(str(UUID(bytes=self._ids.random(16), version=4)), name, is_owner, (secret,))
+            made = self._made(name, is_owner=is_owner)
             # Should the record fail to be written, this is a principal whose secret nobody was told.
-            self._principals.add(made)
-        return Made(made, text)
+            self._principals.add(made.principal)
+        return made
+
+    def first(self, caller: Caller, name: str, keep: Callable[[Made], None]) -> Made | None:
+        """Make an owner's principal if there is none at all; ``keep`` puts its secret away before it is one.
+
+        So a kill at any moment leaves no principal whose secret nobody has.
+        """
+        if self._principals.all():
+            return None
+        with self._gate.writing(Call(caller, "create-principal", "", Right.OWN, name)):
+            made = self._made(name, is_owner=True)
+            keep(made)
+            self._principals.add(made.principal)
+        return made
 
     def renew(self, caller: Caller, id: str) -> Made:
         """Give a principal one more secret; the ones before hold until they are taken away."""
@@ -166,6 +179,11 @@ class IdentityDesk:
             **{"iat": now, "nbf": now, "exp": now + lasts},
         }
         return Token(tokens.sign(said, self._principals.key), lasts)
+
+    def _made(self, name: str, *, is_owner: bool) -> Made:
+        text, secret = self._made_secret()
+        id = str(UUID(bytes=self._ids.random(16), version=4))
+        return Made(Principal(id, name, is_owner, (secret,)), text)
 
     def _made_secret(self) -> tuple[str, Secret]:
         text = base64.urlsafe_b64encode(self._ids.random(32)).rstrip(b"=").decode()

@@ -5,15 +5,18 @@
     authority.pem  its certificate, which hosts get with their registration key
     door.key       the door's private key, 0600
     door.pem       the door's certificate
+    api.key        the API's private key, 0600
+    api.pem        the API's certificate, for the names that clients call it by
 
 Order of making: vault and key first, the certificate last: an authority exists when its certificate does.
-The door's key is kept over renewals, so a certificate always fits it.
+The keys of doors are kept over renewals, so a certificate always fits its key.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -90,17 +93,24 @@ class FolderAuthority:
 
     def door(self) -> DoorFiles:
         """Return what the door listens with."""
-        certificate, key = self._folder / "door.pem", self._folder / "door.key"
+        name = door_name(self.vault)
+        return self._served("door", name, (name,))
+
+    def api(self, names: tuple[str, ...]) -> DoorFiles:
+        """Return what the API listens with."""
+        return self._served("api", f"api.{self.vault}", names)
+
+    def _served(self, stem: str, name: str, names: tuple[str, ...]) -> DoorFiles:
+        certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         if not key.exists():
             write(key, key_text(ec.generate_private_key(CURVE())), mode=0o600)
-        found = described(parsed(certificate.read_text())) if certificate.exists() else None
-        if found is None or self._clock.now() >= found.renew_at:
-            public = loaded(key.read_bytes()).public_key()
-            usage, name = ExtendedKeyUsageOID.SERVER_AUTH, door_name(self.vault)
-            made = self._signed(public, name, usage, DOOR_DAYS, (name,))
-            write(certificate, text_of(made).encode(), mode=0o644)
-            found = described(made)
-        return DoorFiles(certificate, key, self._folder / "authority.pem", found.expires_at)
+        found = parsed(certificate.read_text()) if certificate.exists() else None
+        is_good = found is not None and _names_of(found) == {str(_general(one).value) for one in names}
+        if found is None or not is_good or self._clock.now() >= described(found).renew_at:
+            public, usage = loaded(key.read_bytes()).public_key(), ExtendedKeyUsageOID.SERVER_AUTH
+            found = self._signed(public, name, usage, DOOR_DAYS, names)
+            write(certificate, text_of(found).encode(), mode=0o644)
+        return DoorFiles(certificate, key, self._folder / "authority.pem", described(found).expires_at)
 
     def _signed(
         self,
@@ -118,8 +128,8 @@ class FolderAuthority:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
         )
         if names:
-            dns = [x509.DNSName(one) for one in names]
-            made = made.add_extension(x509.SubjectAlternativeName(dns), critical=False)
+            said = x509.SubjectAlternativeName([_general(one) for one in names])
+            made = made.add_extension(said, critical=False)
         return made.sign(self._key, hashes.SHA256())
 
 
@@ -150,6 +160,28 @@ _CERTIFIES = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
+
+
+def _general(name: str) -> x509.DNSName | x509.IPAddress:
+    """Return a name or an address as certificates spell it."""
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(name)
+    except ValueError as error:
+        raise Refused(
+            f"{name!r} cannot be the name of a server", cure="name it in ASCII", code="bad-name"
+        ) from error
+
+
+def _names_of(certificate: x509.Certificate) -> set[str]:
+    try:
+        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {str(one.value) for one in said}
 
 
 def _begun(clock: Clock, ids: Ids, subject: x509.Name, days: float) -> x509.CertificateBuilder:

@@ -65,6 +65,9 @@ class Authority(Protocol):
     def door(self) -> DoorFiles:
         """Return what the door listens with, renewed if a third of its time or less is left."""
 
+    def api(self, names: tuple[str, ...]) -> DoorFiles:
+        """Return what the API listens with, for names and addresses that clients call it by; as ``door``."""
+
 
 class Credentials(Protocol):
     """What a host makes and proves by itself. A private key stays where it is made."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from bascule.front.api.nouns.commands import point_name, point_of
+from bascule.front.api.nouns.points import point_name, point_of
 from bascule.model.vault.item import Command
 from tests.control.service.desks import OWNER
 from tests.front.api.serving import Client, Served
@@ -91,18 +91,20 @@ def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, cl
     assert stands(client) == ("Protected", "Primary", "None", usual)
 
     plain(client, "repair_replication")
-    point = "web.1"
+    points: Any = list(client("recovery_points.list_by_replication_protected_items", *AT))
+    point = points[-1].name
+    assert client("recovery_points.get", *AT, point).properties.recovery_point_type == "CrashConsistent"
     failed = over(
         client,
         "unplanned_failover",
         providerSpecificDetails={"instanceType": "HyperVReplicaAzure", "recoveryPointId": f"/{point}"},
     )
-    assert failed.properties.failover_recovery_point_id == "web/1"
+    assert failed.properties.failover_recovery_point_id == point_of(point)
     pending = "UnplannedFailoverCommitPendingStatesBegin"
     assert stands(client) == (pending, "Recovery", "None", {"Commit", "CancelFailover", "ChangePit"})
-    other = {"properties": {"recoveryPointId": "/web.2"}}
+    other = {"properties": {"recoveryPointId": points[0].id}}
     changed: Any = client(f"{ITEMS}.begin_apply_recovery_point", *AT, other)
-    assert changed.result().properties.failover_recovery_point_id == "web/2"
+    assert changed.result().properties.failover_recovery_point_id == point_of(points[0].name)
     plain(client, "failover_cancel")
     assert stands(client) == ("Protected", "Primary", "None", usual)
 

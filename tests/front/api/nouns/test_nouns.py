@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from bascule.model.vault.event import Condition, Event, Health
+from bascule.model.vault.signs.event import Condition, Event, Health
 from tests.front.api.serving import VERSION, Served
 
 SITE = {"properties": {"customDetails": {"instanceType": "HyperVSite"}}}
@@ -118,7 +118,7 @@ def test_events_come_in_pages_and_health_says_what_is_wrong(server: Served) -> N
     bad = list(client("replication_events.list", filter="Severity eq 'Critical'"))
     assert len(bad) == 225
     health = client("replication_vault_health.get").properties
-    assert health.fabrics_health.issues[0]["errorMessage"] == "h1 is silent"
+    assert health.fabrics_health.issues[0].summary_message == "h1 is silent"
     with server.node.catalog.writing() as books:
         books.conditions.remove("north", "h1/silent")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bascule.model.vault.event import Condition, Event, Health
 from bascule.model.vault.item import Command
+from bascule.model.vault.signs.event import Condition, Event, Health
 from tests.control.service.desks import OWNER, ROUTE
 from tests.front.api.serving import Client, Served
 
@@ -55,6 +55,7 @@ def client(server: Served) -> Client:
         ("replication_policies.list", ()),
         ("replication_protected_items.list", ()),
         ("replication_protected_items.list_by_replication_protection_containers", CONTAINER),
+        ("recovery_points.list_by_replication_protected_items", (*CONTAINER, "shop")),
         ("replication_jobs.list", ()),
         ("replication_events.list", ()),
     ],

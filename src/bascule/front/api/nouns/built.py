@@ -7,17 +7,20 @@ from typing import TypeAlias
 
 from ..answers import Answer
 from ..asking import Ask
-from . import commands, fabrics, items, jobs, policies, protectable, signs, subscriptions, vaults
+from ..identity import people, subscriptions
+from . import commands, fabrics, items, jobs, points, policies, protectable, signs, vaults
 
 Handler: TypeAlias = Callable[[Ask], Answer]
 
 HANDLERS: Mapping[str, Handler] = {
     **subscriptions.HANDLERS,
+    **people.HANDLERS,
     **vaults.HANDLERS,
     **fabrics.HANDLERS,
     **protectable.HANDLERS,
     **policies.HANDLERS,
     **items.HANDLERS,
+    **points.HANDLERS,
     **commands.HANDLERS,
     **jobs.HANDLERS,
     **signs.HANDLERS,

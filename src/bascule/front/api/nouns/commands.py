@@ -16,6 +16,7 @@ from ..naming import meant
 from . import jobs, protectable
 from .fabrics import container_of
 from .items import KIND, Around, found, item_id, shape
+from .points import point_of
 
 _DETAILS = ("properties", "providerSpecificDetails")
 _OURS = (*_DETAILS, "bascule")
@@ -125,17 +126,6 @@ def _point(ask: Ask, way: tuple[str, ...]) -> Mapping[str, Value]:
         return {}
     name = meant(ask, said, "recoveryPoints") if said.count("/") > 1 else said.strip("/")
     return {"point": point_of(name)}
-
-
-def point_of(name: str) -> str:
-    """Return the point that is called so in an id, where no name has a slash."""
-    group, dot, number = name.rpartition(".")
-    return f"{group}/{number}" if dot else name
-
-
-def point_name(point: str) -> str:
-    """Return what a point is called in an id."""
-    return ".".join(point.rsplit("/", 1))
 
 
 def _policy(ask: Ask) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bascule.model.errors import Missing
-from bascule.model.vault.event import Condition
 from bascule.model.vault.fabric import Server
 from bascule.model.vault.item import ProtectedItem, Protection
 from bascule.model.vault.job import Job
+from bascule.model.vault.signs.event import Condition
 
 from ..answers import Answer, moment, page
 from ..asking import Ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bascule.model.vault.event import Condition, Event, Health
+from bascule.model.vault.signs.event import Condition, Event, Health
 
 from ..answers import Answer, moment, page
 from ..asking import Ask
@@ -73,13 +73,10 @@ def _summary(count: int, conditions: Iterable[Condition]) -> Mapping[str, object
 
 def _issue(one: Condition) -> Mapping[str, object]:
     return {
-        **{"errorCode": one.code, "summary": one.message},
-        **{"errorMessage": one.message, "severity": health.SEVERITIES[one.health]},
-        **{
-            "affectedResourceType": "Bascule",
-            "affectedResourceSubtype": "",
-            "affectedResourceCorrelationIds": [one.subject],
-        },
+        **{"summaryCode": one.code, "summaryMessage": one.message, "category": "Replication"},
+        **{"severity": "Error" if one.health is Health.CRITICAL else "Warning"},
+        **{"affectedResourceType": "Bascule", "affectedResourceSubtype": ""},
+        "affectedResourceCorrelationIds": [one.subject],
     }
 
 

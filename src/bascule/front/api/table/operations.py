@@ -20,6 +20,7 @@ _F = _V + "/replicationFabrics/{fabric}"
 _C = _F + "/replicationProtectionContainers/{container}"
 _COMPUTE = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
 SHORT: Mapping[str, str] = {
+    "{B}": "/subscriptions/{subscription}/providers/Bascule",
     "{S}": "/subscriptions/{subscription}/providers/Microsoft.RecoveryServices",
     "{G}": _G,
     "{V}": _V,

@@ -15,4 +15,18 @@ subscriptions
     list GET /subscriptions
     get GET /subscriptions/{subscription}
     tenants GET /tenants
+principals
+    list GET {B}/servicePrincipals
+    create PUT {B}/servicePrincipals/{principal}
+    renew_secret POST {B}/servicePrincipals/{principal}/renewSecret
+    forget_secret DELETE {B}/servicePrincipals/{principal}/secrets/{secret}
+    remove DELETE {B}/servicePrincipals/{principal}
+roles
+    list GET {V}/basculeRoles
+    assign PUT {V}/basculeRoles/{principal}
+    unassign DELETE {V}/basculeRoles/{principal}
+records
+    list GET {V}/basculeRecords
+keys
+    create POST {F}/basculeRegistrationKeys
 """

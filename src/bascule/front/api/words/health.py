@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bascule.model.vault.event import Condition, Event, Health, worst
+from bascule.model.vault.signs.event import Condition, Event, Health, worst
 
 from ..answers import moment
 

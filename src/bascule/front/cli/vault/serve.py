@@ -41,6 +41,19 @@ Addresses = Annotated[
         show_default=False,
     ),
 ]
+Api = Annotated[
+    str,
+    typer.Option("--api", metavar="HOST:PORT", help="Where the API is, over HTTPS; port 0 for a free one."),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--api-name",
+        metavar="NAME",
+        help="What else clients call the API by, for its certificate; may be repeated.",
+        show_default=False,
+    ),
+]
 Check = Annotated[
     bool, typer.Option("--check", help="Only look whether it could run, and say what to do if not.")
 ]
@@ -54,10 +67,12 @@ def serve(
     listen: Listen = "0.0.0.0:9444",
     local: Local = "127.0.0.1:9445",
     addresses: Addresses = None,
+    api: Api = "0.0.0.0:9446",
+    names: Names = None,
     check: Check = False,
     is_json: Json = False,
 ) -> None:
-    """Run vaults on this machine, until Ctrl-C or SIGTERM: their jobs, and the door for their hosts.
+    """Run vaults on this machine, until Ctrl-C or SIGTERM: their jobs, the door for their hosts, the API.
 
     It may be killed at any moment: the next one finishes every job as it would have ended. A folder has
     one server at a time. What it does is logged to standard error; BASCULE_LOG=warning says less.
@@ -69,7 +84,9 @@ def serve(
       curl http://127.0.0.1:9445/healthz
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
-    settings = ServerSettings(folder, postgres, listen, local, tuple(addresses or ()))
+    settings = ServerSettings(
+        folder, postgres, listen, local, tuple(addresses or ()), api, tuple(names or ())
+    )
     if check:
         checks = tools.check_vaults(settings)
         lines = [f"{'well' if one.is_met else 'NOT '}  {one.what}: {one.message}" for one in checks]
@@ -85,11 +102,19 @@ def serve(
         screen.note("Stopping in order; once more stops at once.")
 
     def ready(opened: Opened) -> None:
-        fields = {"door": opened.door, "local": opened.local, "authority": opened.authority}
+        fields = {
+            "door": opened.door,
+            "local": opened.local,
+            "authority": opened.authority,
+            "api": opened.api,
+        }
         lines = [
             f"Vaults run in {folder}; their hosts come in at {opened.door}.",
             f"How it is: http://{opened.local}/healthz, and its figures: http://{opened.local}/metrics.",
+            f"The API is {opened.api}, known by {folder / 'pki/authority.pem'}.",
         ]
+        if opened.first is not None:
+            lines.append(f"Its first service principal is in {opened.first}, which only you can read.")
         screen.event("running", fields, lines)
 
     with on_stop(ask):

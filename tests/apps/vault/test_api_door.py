@@ -1,0 +1,124 @@
+"""The API of a server: found with its own authority, by the official SDK, and patient only so long."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.identity import ClientSecretCredential
+from azure.mgmt.recoveryservices import RecoveryServicesClient
+from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
+
+from bascule.apps.chance import SystemClock, SystemIds
+from bascule.apps.vault import api_door
+from bascule.apps.vault.api_door import FIRST, ApiDoor, names_of
+from bascule.drivers.pki.authority import FolderAuthority
+from bascule.front.cli.vault.settings import ServerSettings
+from lab.servers.vaults import VaultServer
+from tests.control.service.desks import desks
+
+
+def clients(said: dict[str, str]) -> tuple[RecoveryServicesClient, SiteRecoveryManagementClient]:
+    """Return the SDK's clients, from nothing but the file of the first principal."""
+    credential = ClientSecretCredential(
+        *(said["tenant"], said["client_id"], said["client_secret"]),
+        authority=said["url"],
+        disable_instance_discovery=True,
+        connection_verify=said["authority"],
+    )
+    usual: dict[str, Any] = {
+        **{"base_url": said["url"], "credential_scopes": [f"{said['url']}/.default"]},
+        "connection_verify": said["authority"],
+    }
+    subscription = said["subscription"]
+    return (
+        RecoveryServicesClient(credential, subscription, **usual),
+        SiteRecoveryManagementClient(credential, subscription, **usual),
+    )
+
+
+@pytest.mark.lab
+def test_the_sdk_drives_a_server_from_its_first_principals_file(tmp_path: Path) -> None:
+    with VaultServer(tmp_path / "srv") as server:
+        path = tmp_path / "srv" / FIRST
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        said = json.loads(path.read_text())
+        assert said["url"] == server.api
+        vaults, recovery = clients(said)
+        vaults.vaults.begin_create_or_update("rg", "north", {"location": "onpremises"}).result()
+        site = {"properties": {"customDetails": {"instanceType": "HyperVSite"}}}
+        recovery.replication_fabrics.begin_create("rg", "north", "site-1", site).result()
+        policy = {"properties": {"providerSpecificInput": {"instanceType": "HyperVReplicaAzure"}}}
+        recovery.replication_policies.begin_create("rg", "north", "daily", policy).result()
+        server.kill()
+        path.unlink()
+        port = server.api.rpartition(":")[2]
+        with VaultServer(tmp_path / "srv", "--api", f"127.0.0.1:{port}"):
+            # The same secret, and no other: the first principal is made once.
+            assert [one.name for one in recovery.replication_fabrics.list("rg", "north")] == ["site-1"]
+            assert [one.name for one in vaults.vaults.list_by_subscription_id()] == ["north"]
+            assert not path.exists()
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiDoor]:
+    monkeypatch.setattr(api_door, "_HEAD_SECONDS", 0.5)
+    clock, ids = SystemClock(), SystemIds()
+    authority = FolderAuthority.make(tmp_path / "pki", clock, ids)
+    door = ApiDoor(ServerSettings(tmp_path, api="127.0.0.1:0"), authority, clock)
+    with desks(tmp_path) as (service, _), door.open(service, ids):
+        yield door
+
+
+def connected(door: ApiDoor, authority: Path) -> ssl.SSLSocket:
+    port = int(door.base.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=str(authority))
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"GET / HT", b"GET /metadata/endpoints HTTP/1.1\r\nHost: x\r\n\r\nGET /"]
+)
+def test_who_does_not_finish_the_head_of_a_request_is_let_go(
+    opened: ApiDoor, tmp_path: Path, head: bytes
+) -> None:
+    with connected(opened, tmp_path / "pki/authority.pem") as slow:
+        slow.sendall(head)
+        said = b""
+        try:
+            while part := slow.recv(1 << 16):
+                said += part
+        except (ConnectionError, ssl.SSLEOFError):
+            pass
+    assert said.startswith(b"HTTP/1.1 200" if head.endswith(b"GET /") else b"")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\nhello",
+        b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\nhello",
+        b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n",
+    ],
+)
+def test_a_request_that_two_would_read_differently_is_refused(
+    opened: ApiDoor, tmp_path: Path, head: bytes
+) -> None:
+    with connected(opened, tmp_path / "pki/authority.pem") as sly:
+        sly.sendall(head)
+        status = sly.recv(1 << 16).split(b" ")[1]
+    assert status in (b"400", b"401", b"413", b"501"), status
+
+
+def test_a_server_is_called_by_its_machines_names_and_those_that_are_told() -> None:
+    assert names_of("10.0.0.7:1", ("vault.example",))[:2] == ("10.0.0.7", "vault.example")
+    assert names_of("0.0.0.0:1", ())[0] == socket.gethostname()
