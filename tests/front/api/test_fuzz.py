@@ -8,15 +8,16 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bascule.front.api.nouns.built import HANDLERS
 from bascule.front.api.table.operations import Operation, operations
 from tests.control.service.desks import OWNER, ROUTE
 from tests.front.api.serving import VERSION, Served
-from tests.properties import share
 
+# The server's threads draw random numbers of their own meanwhile.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 KNOWN = ("north", "south", "site-1", "h1", "h2", "daily", "shop", "rg", "web", "export", "default", "1")
 WORDS = (
     *(
@@ -67,7 +68,7 @@ def check(answer: requests.Response) -> None:
         assert error["message"]
 
 
-@settings(max_examples=share(3))
+@pytest.mark.lab
 @given(st.data())
 def test_no_request_is_the_servers_mistake(
     server: Served, session: requests.Session, data: st.DataObject
@@ -106,6 +107,7 @@ def test_every_operation_answers_a_plain_request(
     assert is_told == (operation.name not in HANDLERS)
 
 
+@pytest.mark.lab
 @given(path=st.text(max_size=200), method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "PATCH"]))
 def test_no_path_is_the_servers_mistake(
     server: Served, session: requests.Session, path: str, method: str

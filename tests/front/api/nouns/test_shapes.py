@@ -73,6 +73,14 @@ def test_every_word_of_a_vaults_health_is_the_sdks(client: Client) -> None:
     assert list(strangers(health)) == []
 
 
+def test_what_is_in_a_vault_is_counted(client: Client, server: Served) -> None:
+    assert client
+    (used,) = server.vaults("rita").replication_usages.list("rg", "north")
+    assert (used.protected_item_count, used.registered_servers_count) == (1, 2)
+    assert (used.jobs_summary.failed_jobs, used.jobs_summary.in_progress_jobs) == (1, 0)
+    assert list(strangers(used)) == []
+
+
 def test_every_word_of_a_vault_is_the_sdks(server: Served) -> None:
     (vault,) = (one for one in server.vaults().vaults.list_by_subscription_id() if one.name == "north")
     assert list(strangers(vault)) == []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
+from bascule.model.vault.item import Protection
+from bascule.model.vault.job import JobState
+from bascule.model.vault.signs.event import Health
 from bascule.model.vault.vault import Vault
 
 from ..answers import Answer, page
@@ -40,6 +44,29 @@ def delete(ask: Ask) -> Answer:
     return Answer(204)
 
 
+def usages(ask: Ask) -> Answer:
+    """Return how much there is in a vault, and what is wrong there."""
+    service, caller, vault = ask.service, ask.caller, ask.vault
+    items = [one for one in service.items.list(caller, vault) if one.protection is not Protection.UNPROTECTED]
+    health = Counter(one.health for one in service.signs.conditions(caller, vault))
+    jobs = Counter(one.state for one in service.jobs.list(caller, vault))
+    servers = [one for one in service.fabrics.servers(caller, vault) if not one.is_revoked]
+    used = {
+        "monitoringSummary": {
+            "unHealthyVmCount": health[Health.CRITICAL],
+            "eventsCount": health.total(),
+        },
+        "jobsSummary": {
+            "failedJobs": jobs[JobState.FAILED],
+            "suspendedJobs": jobs[JobState.WAITING],
+            "inProgressJobs": jobs[JobState.RUNNING] + jobs[JobState.QUEUED],
+        },
+        **{"protectedItemCount": len(items), "recoveryPlanCount": 0},
+        **{"registeredServersCount": len(servers), "recoveryServicesProviderAuthType": 0},
+    }
+    return page(ask, (used,))
+
+
 def _known(ask: Ask) -> Vault | None:
     return next((one for one in ask.service.vaults.list(ask.caller) if one.name == ask.vault), None)
 
@@ -62,4 +89,5 @@ HANDLERS = {
     "vaults.get": get,
     "vaults.create_or_update": put,
     "vaults.delete": delete,
+    "replication_usages.list": usages,
 }
