@@ -42,7 +42,7 @@ from .orphans import keep_orphan
 from .owning import own, publish, writer_of
 from .record import Kind, Member, Phase, Record, refuse_unless
 from .settling import settle
-from .shapes.shape import Shape
+from .shapes.shape import Shape, refuse_unknown
 from .site import Site, start
 
 _UNDONE = "complete it first: `bascule replica fail-back`, after the hand-over"
@@ -76,6 +76,7 @@ def _begun(site: Site, group: str, shape: Shape, *, whole: bool) -> Record:
     record = Record(Kind.FAILBACK, group, site.ids.random(8).hex(), Phase.SYNCING, whole=whole)
     origins = _origins(site, group)
     with site.vault.peek(group) as point:
+        refuse_unknown(shape.asked, point.info.machines)
         members = tuple(
             _planned(site, machine, shape.of(origins.get(machine.id, machine)))
             for machine in point.info.machines
@@ -122,7 +123,7 @@ def _planned(site: Site, machine: MachineInfo, wanted: MachineDefinition) -> Mem
     """Say what a machine is to be here: what it was, with new images in place of the old."""
     before = site.hypervisor.definition(wanted.name) if wanted.name in site.hypervisor.machines() else None
     if before is None:
-        _refuse_unplugged(site, wanted)
+        _refuse_unfit(site, wanted)
     places = {disk.id: site.hypervisor.new_disk(wanted.name, disk.id) for disk in machine.disks}
     known = before or wanted
     kept = tuple(disk for disk in known.disks if disk.id not in places)
@@ -133,7 +134,7 @@ def _planned(site: Site, machine: MachineInfo, wanted: MachineDefinition) -> Mem
     return Member(machine.id, replace(known, disks=disks), before)
 
 
-def _refuse_unplugged(site: Site, wanted: MachineDefinition) -> None:
+def _refuse_unfit(site: Site, wanted: MachineDefinition) -> None:
     networks = site.hypervisor.networks()
     for nic in wanted.hardware.nics:
         if nic.network and nic.network not in networks:
@@ -141,6 +142,7 @@ def _refuse_unplugged(site: Site, wanted: MachineDefinition) -> None:
                 f"{wanted.name} is to be made here, and this host has no network {nic.network}",
                 cure=f"make one, or map it: --network {nic.network}=ONE of {', '.join(networks) or 'none'}",
             )
+    site.hypervisor.fits(wanted)
 
 
 def _replanned(site: Site, member: Member) -> Member:

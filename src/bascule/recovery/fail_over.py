@@ -21,7 +21,6 @@ from .generations import abandon, begun_by, is_settled, lineage, refuse_if_left
 from .owning import own, publish, writer_of
 from .record import Kind, Phase, Record, refuse_unless
 from .settling import settle
-from .shapes.asked import NOTHING, Asked
 from .shapes.shape import Shape
 from .site import Site, members_at, serve, start, take_away
 
@@ -87,12 +86,8 @@ def _chosen(site: Site, record: Record, shape: Shape, number: int | None) -> Rec
     with site.vault.peek(group, number) as point:
         members = members_at(site, record, point.info, shape)
         log = lineage(site.vault, group).next
-        record = replace(record, number=point.info.number, log=log, members=members, asked=_asked(shape))
+        record = replace(record, number=point.info.number, log=log, members=members, asked=shape.asked)
         return site.records.advance(record, Phase.CHOSEN)
-
-
-def _asked(shape: Shape) -> Asked:
-    return shape.layers[0] if shape.layers else NOTHING
 
 
 def _note(definition: MachineDefinition) -> MachineNote:
@@ -160,7 +155,7 @@ def change_point(site: Site, group: str, shape: Shape, number: int | None = None
         record = site.records.known(group, Kind.FAILOVER)
         refuse_unless(record, (*_AHEAD, Phase.RUNNING, Phase.CANCELLING), "other point", _DECIDED)
         site.vault.peek(group, number).close()
-        asked, token = _asked(shape).over(record.asked), site.ids.random(8).hex()
+        asked, token = shape.asked.over(record.asked), site.ids.random(8).hex()
         hydrate = _taken_back(site, record).hydrate
         site.records.save(Record(Kind.FAILOVER, group, token, Phase.FENCING, hydrate=hydrate, asked=asked))
     return fail_over(site, group, replace(shape, layers=(asked, *shape.layers[1:])), number)

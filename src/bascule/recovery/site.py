@@ -16,7 +16,6 @@ from bascule.ports.images import Images
 from bascule.ports.serving import Served, Serving
 
 from .record import Member, Record, Records, Say
-from .shapes.asked import NOTHING
 from .shapes.shape import Shape, refuse_unknown
 
 
@@ -39,7 +38,7 @@ class Site:
 
 def members_at(site: Site, record: Record, point: PointInfo, shape: Shape) -> tuple[Member, ...]:
     """Return what the machines of a point are to be on this host, or refuse what it cannot have."""
-    refuse_unknown(shape.layers[0] if shape.layers else NOTHING, point.machines)
+    refuse_unknown(shape.asked, point.machines)
     members = tuple(Member(found.id, _placed(site, record, found, shape)) for found in point.machines)
     names = [member.definition.name for member in members]
     if taken := sorted(set(names) & set(site.hypervisor.machines())):

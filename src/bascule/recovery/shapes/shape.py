@@ -19,7 +19,7 @@ from bascule.model.errors import Refused
 from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of
 from bascule.model.notes import from_text
 
-from .asked import EVERY, KEEP, NEW, Asked, Card, Wanted
+from .asked import EVERY, KEEP, NEW, NOTHING, Asked, Card, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Shape:
 
     layers: tuple[Asked, ...] = ()
     suffix: str = ""
+
+    @property
+    def asked(self) -> Asked:
+        """Return what is asked now, above all that was kept."""
+        return self.layers[0] if self.layers else NOTHING
 
     def of(self, machine: MachineInfo) -> MachineDefinition:
         """Return what a machine of a point is to be, without its disks."""

@@ -77,6 +77,18 @@ def test_a_machine_that_is_made_anew_needs_networks_of_the_same_names(sides: Mak
     assert both.journey.held_at_home() == both.journey.before
 
 
+def test_a_machine_that_is_made_anew_has_to_fit(sides: Make) -> None:
+    """R-HV-4."""
+    both = sides()
+    both.journey.home.forget("web")
+    both.journey.home.shrink(memory_mib=128)
+    done = both.home("fail-back", code=REFUSED)
+    said(done, "web is to have 256 MiB of memory, and this host has 128 MiB", "another host")
+    assert both.journey.held_at_home() == both.journey.before
+    done = both.home("fail-back", "--name", "webb=web", code=REFUSED)
+    said(done, "the point has no machine webb", "it has db, web")
+
+
 @pytest.mark.parametrize("verb", ["fail-over", "fail-back", "commit", "hand-over", "shape", "test"])
 def test_a_key_that_is_wrong_or_missing_is_said_before_anything_happens(side: Side, verb: str) -> None:
     """R-HV-6."""

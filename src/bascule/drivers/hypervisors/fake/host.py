@@ -69,6 +69,7 @@ class FakeHypervisor:
         self._definitions: dict[str, MachineDefinition] = {}
         self._consoles: dict[str, str] = {}
         self._marks: dict[str, str] = {}
+        self._memory_mib = _MEMORY_MIB_MAX
 
     def make(self, words: str, content: bytes) -> FakeDisk:
         """Put an image at a place."""
@@ -90,6 +91,10 @@ class FakeHypervisor:
             self.resting.clear()
             for name in list(self.running):
                 self.running.pop(name).lose_power()
+
+    def shrink(self, memory_mib: int) -> None:
+        """Have only so much memory."""
+        self._memory_mib = memory_mib
 
     def lose_network(self, name: str) -> None:
         """Have a network no longer."""
@@ -116,7 +121,7 @@ class FakeHypervisor:
         self._refuse_unfit(definition)
 
     def _refuse_unfit(self, definition: MachineDefinition) -> None:
-        check_size(check(definition), _CPUS_MAX, _MEMORY_MIB_MAX)
+        check_size(check(definition), _CPUS_MAX, self._memory_mib)
         for nic in definition.hardware.nics:
             if nic.network and nic.network not in self._networks:
                 raise Refused(f"{definition.name}: the host has no network {nic.network!r}")
