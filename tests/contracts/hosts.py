@@ -89,6 +89,11 @@ class HostsContract:
         assert refusal(joined.report, Report("h1", 1, 0), NOW) == "revoked"
         assert joined.all()[0].is_revoked
 
+    def test_hosts_are_let_in_by_one_authority(self, joined: Hosts) -> None:
+        joined.trust("first")
+        joined.trust("first")
+        assert refusal(joined.trust, "second") == "another-authority"
+
     def test_who_is_not_known_is_missing(self, hosts: Hosts) -> None:
         for call in (
             lambda: hosts.admit(certificate(), NOW),

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bascule.drivers.hosts.audit import SqliteAudit
-from bascule.drivers.hosts.database import Database
-from bascule.drivers.hosts.postings import SqlitePostings
-from bascule.drivers.hosts.sqlite import SqliteHosts
+from bascule.drivers.hosts.audit import SqlAudit
+from bascule.drivers.hosts.hosts import SqlHosts
+from bascule.drivers.hosts.postings import SqlPostings
+from bascule.drivers.hosts.sqlite import SqliteDatabase
+from bascule.drivers.hosts.tables import Database
 from bascule.drivers.pki.authority import FolderAuthority
 from bascule.front.agents.answers import Answers
 from bascule.front.agents.door import Door, Limits
@@ -27,15 +28,26 @@ _USUAL = Limits()
 
 
 @contextmanager
-def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool) -> Iterator[VaultDoor]:
-    """Open what stands behind the door: authority, hosts, the record of deeds."""
+def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool, postgres: str = "") -> Iterator[VaultDoor]:
+    """Open what stands behind the door: authority, hosts, the record of deeds.
+
+    The last two are in the folder, or in a PostgreSQL that several servers share.
+    """
     pki = folder / "pki"
     authority = FolderAuthority.make(pki, clock, ids) if create else FolderAuthority(pki, clock, ids)
-    database = Database(folder / "hosts.sqlite")
+    database: Database = SqliteDatabase(folder / "hosts.sqlite") if not postgres else _shared(postgres)
     try:
-        yield VaultDoor(authority, SqliteHosts(database), SqliteAudit(database), SqlitePostings(database))
+        hosts = SqlHosts(database)
+        hosts.trust(authority.text)
+        yield VaultDoor(authority, hosts, SqlAudit(database), SqlPostings(database))
     finally:
         database.close()
+
+
+def _shared(postgres: str) -> Database:
+    from bascule.drivers.hosts.postgres import PostgresDatabase
+
+    return PostgresDatabase(postgres)
 
 
 def listening(address: str, option: str = "--listen") -> socket.socket:

@@ -10,8 +10,8 @@ from bascule.apps.chance import SystemClock, SystemIds
 from bascule.control.service.fabrics import Entrance
 from bascule.control.service.service import Service, service
 from bascule.drivers.catalog.catalog import SqlCatalog
-from bascule.drivers.hosts.database import Database
-from bascule.drivers.hosts.sqlite import SqliteHosts
+from bascule.drivers.hosts.hosts import SqlHosts
+from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.drivers.pki.authority import FolderAuthority
 from bascule.drivers.sites.fake import FakeSites
 from bascule.model.policies import Policy
@@ -32,9 +32,9 @@ def desks(folder: Path) -> Iterator[tuple[Service, Node]]:
     """Yield the service of a server, whose jobs run between fake sites."""
     clock, ids = SystemClock(), SystemIds()
     node = start(SqlCatalog(str(folder / "c.db")), FakeSites(folder / "w.db"))
-    database = Database(folder / "hosts.db")
+    database = SqliteDatabase(folder / "hosts.db")
     authority = FolderAuthority.make(folder / "pki", clock, ids)
-    entrance = Entrance(SqliteHosts(database), authority, lambda: ("vault.example:9444",))
+    entrance = Entrance(SqlHosts(database), authority, lambda: ("vault.example:9444",))
     made = service(node.catalog, node.jobs, entrance, node.sites, clock, ids)
     try:
         for caller, role in zip(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bascule.drivers.hosts.database import Database
-from bascule.drivers.hosts.postings import SqlitePostings
-from bascule.drivers.hosts.sqlite import SqliteHosts
+from bascule.drivers.hosts.hosts import SqlHosts
+from bascule.drivers.hosts.postings import SqlPostings
+from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.model.errors import Fenced, Missing, Refused
 from bascule.model.vault.commands import Report, Result
 from bascule.ports.vault.hosts import Claim, RegistrationKey
@@ -22,26 +22,26 @@ START = Posting("h1", "j1.aa", "start", "web", "web", 4, 2, {"point": 3})
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "hosts.sqlite")) as made:
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    with closing(SqliteDatabase(tmp_path / "hosts.sqlite")) as made:
         yield made
 
 
 @pytest.fixture
-def hosts(database: Database) -> SqliteHosts:
-    made = SqliteHosts(database)
+def hosts(database: SqliteDatabase) -> SqlHosts:
+    made = SqlHosts(database)
     made.add_key(RegistrationKey("k", "digest", NOW + 1))
     made.register(Claim("h1", "one", "k", "digest"), certificate(), NOW)
     return made
 
 
 @pytest.fixture
-def postings(hosts: SqliteHosts, database: Database) -> SqlitePostings:
-    return SqlitePostings(database)
+def postings(hosts: SqlHosts, database: SqliteDatabase) -> SqlPostings:
+    return SqlPostings(database)
 
 
 def test_a_posting_is_one_command_however_often_it_is_asked_for(
-    hosts: SqliteHosts, postings: SqlitePostings
+    hosts: SqlHosts, postings: SqlPostings
 ) -> None:
     assert postings.ask(START) is None
     assert postings.ask(replace(START, turn=3)) is None
@@ -53,9 +53,7 @@ def test_a_posting_is_one_command_however_often_it_is_asked_for(
     assert postings.ask(replace(START, turn=5)) == done
 
 
-def test_what_was_not_done_is_told_once_and_then_tried_again(
-    hosts: SqliteHosts, postings: SqlitePostings
-) -> None:
+def test_what_was_not_done_is_told_once_and_then_tried_again(hosts: SqlHosts, postings: SqlPostings) -> None:
     postings.ask(START)
     refused = Result(1, "j1.aa", False, code="no-room", message="no room")
     hosts.exchange("h1", 1, (refused,), 10)
@@ -68,7 +66,7 @@ def test_what_was_not_done_is_told_once_and_then_tried_again(
 
 @pytest.mark.parametrize("older", [{"generation": 3, "turn": 9}, {"turn": 1}])
 def test_who_was_taken_for_dead_posts_nothing_any_more(
-    hosts: SqliteHosts, postings: SqlitePostings, older: dict[str, int]
+    hosts: SqlHosts, postings: SqlPostings, older: dict[str, int]
 ) -> None:
     postings.ask(START)
     late = replace(START, id="j0.bb", **older)
@@ -79,7 +77,7 @@ def test_who_was_taken_for_dead_posts_nothing_any_more(
     assert [order.command.id for order in hosts.orders()] == ["j1.aa", "j0.bb", "look.cc"]
 
 
-def test_who_is_unknown_or_revoked_is_told_nothing(hosts: SqliteHosts, postings: SqlitePostings) -> None:
+def test_who_is_unknown_or_revoked_is_told_nothing(hosts: SqlHosts, postings: SqlPostings) -> None:
     with pytest.raises(Missing):
         postings.ask(replace(START, host="h9"))
     hosts.revoke("h1")
@@ -89,7 +87,7 @@ def test_who_is_unknown_or_revoked_is_told_nothing(hosts: SqliteHosts, postings:
 
 
 def test_what_a_host_says_of_a_group_is_known_until_it_is_gone(
-    hosts: SqliteHosts, postings: SqlitePostings
+    hosts: SqlHosts, postings: SqlPostings
 ) -> None:
     assert postings.said("h1", "web") is None
     hosts.report(Report("h1", 1, 0, {"web": {"state": "replicating"}}), NOW)
@@ -99,10 +97,11 @@ def test_what_a_host_says_of_a_group_is_known_until_it_is_gone(
 
 
 def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "old.sqlite")) as made, made.write() as rows:
+    with closing(SqliteDatabase(tmp_path / "old.sqlite")) as made, made.write() as rows:
         rows.execute("DROP TABLE ranks")
         rows.execute("DROP TABLE machines")
+        rows.execute("DROP TABLE authority")
         rows.execute("PRAGMA user_version=1")
-    with closing(Database(tmp_path / "old.sqlite")) as again, again.read() as rows:
+    with closing(SqliteDatabase(tmp_path / "old.sqlite")) as again, again.read() as rows:
         assert rows.execute("SELECT count(*) FROM ranks").fetchone() == (0,)
         assert rows.execute("SELECT count(*) FROM machines").fetchone() == (0,)

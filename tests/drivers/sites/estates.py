@@ -43,11 +43,7 @@ class Estate:
         cleanup.callback(self.end)
 
     def hear(self, news: News) -> None:
-        jobs = self.nodes[-1].jobs
-        if news.order:
-            jobs.tell_of_order(VAULT, news.order)
-        else:
-            jobs.tell(VAULT, news.group)
+        self.nodes[-1].jobs.hear(news)
 
     def route_of(self, vault: str, item: str) -> tuple[Route, Policy]:
         assert (vault, item) == (VAULT, ITEM)

@@ -24,7 +24,8 @@ def catalog(stack: ExitStack, settings: ServerSettings) -> SqlCatalog:
 
 def behind(stack: ExitStack, settings: ServerSettings, clock: Clock, ids: Ids) -> VaultDoor:
     """Open what stands behind the hosts' door until the stack is closed."""
-    return stack.enter_context(door.opened(settings.folder, clock, ids, create=True))
+    opened = door.opened(settings.folder, clock, ids, create=True, postgres=settings.postgres)
+    return stack.enter_context(opened)
 
 
 def vouching(opened: VaultDoor) -> str:

@@ -1,4 +1,4 @@
-"""``ports.vault.audit`` on SQLite. The newest hundred thousand deeds are kept."""
+"""``ports.vault.audit`` on SQLite or PostgreSQL. The newest hundred thousand deeds are kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import astuple
 
 from bascule.ports.vault.audit import Deed
 
-from .database import Database
+from .tables import Database
 
 _KEPT = 100_000
+_NOTE = "INSERT INTO deeds (at, who, what, subject, code, detail) VALUES (?, ?, ?, ?, ?, ?) RETURNING number"
 
 
-class SqliteAudit:
+class SqlAudit:
     """The record of a vault's deeds."""
 
     def __init__(self, database: Database) -> None:
@@ -20,8 +21,8 @@ class SqliteAudit:
     def note(self, deed: Deed) -> None:
         """Write a deed down."""
         with self._database.write() as rows:
-            made = rows.execute("INSERT INTO deeds VALUES (NULL, ?, ?, ?, ?, ?, ?)", astuple(deed))
-            rows.execute("DELETE FROM deeds WHERE number<=?", ((made.lastrowid or 0) - _KEPT,))
+            (number,) = rows.execute(_NOTE, astuple(deed)).fetchone()
+            rows.execute("DELETE FROM deeds WHERE number<=?", (number - _KEPT,))
 
     def deeds(self, limit: int) -> tuple[Deed, ...]:
         """Return the newest deeds, newest first."""

@@ -1,20 +1,19 @@
-"""``ports.vault.postings`` in the file of ``SqliteHosts``: a posting is an order, and a rank beside it."""
+"""``ports.vault.postings`` beside ``SqlHosts``: a posting is an order, and a rank beside it."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
 from bascule.model.errors import Fenced
 from bascule.model.vault.commands import Json, Result
 from bascule.ports.vault.postings import Posting
 
-from .database import Database
-from .sqlite import add_order, refuse_stranger
+from .hosts import add_order, refuse_stranger
+from .tables import Database, Rows
 
 
-class SqlitePostings:
+class SqlPostings:
     """Commands to hosts as jobs give them."""
 
     def __init__(self, database: Database) -> None:
@@ -52,7 +51,7 @@ class SqlitePostings:
         return fields
 
 
-def _keep_rank(rows: sqlite3.Connection, posting: Posting) -> None:
+def _keep_rank(rows: Rows, posting: Posting) -> None:
     rank = (posting.generation, posting.turn)
     if not posting.generation:
         return
@@ -60,4 +59,10 @@ def _keep_rank(rows: sqlite3.Connection, posting: Posting) -> None:
     if last is not None and last > rank:
         raise Fenced(f"{posting.item} was given later orders than {posting.id}")
     if last != rank:
-        rows.execute("INSERT OR REPLACE INTO ranks VALUES (?, ?, ?)", (posting.item, *rank))
+        rows.execute(_RANK, (posting.item, *rank))
+
+
+_RANK = (
+    "INSERT INTO ranks VALUES (?, ?, ?)"
+    " ON CONFLICT (item) DO UPDATE SET generation=excluded.generation, turn=excluded.turn"
+)

@@ -1,286 +1,91 @@
-"""``ports.vault.hosts`` on SQLite: small enough to be replaced by a catalog."""
+"""Hosts in one SQLite file: transactions.
+
+Two connections: one waits for the disk with each commit, the other leaves that to the system: for what a host
+says of the moment, which it says again as a whole if it is lost.
+"""
 
 from __future__ import annotations
 
-import hmac
-import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from bascule.model.errors import Missing, Refused
-from bascule.model.vault.commands import Command, Json, Report, Result
-from bascule.ports.vault.hosts import Claim, HostState, Order, RegistrationKey
-from bascule.ports.vault.pki import Certificate
+from bascule.model.errors import Damaged, Unavailable
 
-from .database import Database
+from .tables import VERSION, Rows, steps
 
-# Four thousand groups of a host say about half of it.
-_FACTS_CHARACTERS = 16 << 20
+_BUSY_SECONDS = 10.0
 
 
-class SqliteHosts:
-    """Hosts of a vault. Each verb is one transaction that locks first and looks then."""
+class SqliteDatabase:
+    """One SQLite file, open. Thread-safe."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        with self._told():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sure, self._quick = self._connected("FULL"), self._connected("NORMAL")
+        with self.write() as rows:
+            self._prepare(rows)
 
-    def add_key(self, key: RegistrationKey) -> None:
-        """Let hosts join by a key."""
-        with self._database.write() as rows:
-            rows.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (key.id, key.secret_digest, key.expires_at, key.host),
-            )
+    def close(self) -> None:
+        """Close the file."""
+        with self._guard:
+            self._sure.close()
+            self._quick.close()
 
-    def register(self, claim: Claim, certificate: Certificate, now: float) -> str:
-        """Let a host in by a key."""
-        with self._database.write() as rows:
-            replaces = _check_key(rows, claim, now)
-            if _used_for(rows, claim, certificate.public_key):
-                return _kept(rows, claim.host, certificate.public_key)
-            if not replaces:
-                _check_new(rows, claim.host)
-            rows.execute("INSERT INTO uses VALUES (?, ?, ?)", (claim.key, claim.host, certificate.public_key))
-            rows.execute(
-                "INSERT INTO hosts (id, name, registered_at, certificate, serial, public_key, expires_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name=excluded.name,"
-                " registered_at=excluded.registered_at, is_revoked=0, certificate=excluded.certificate,"
-                " serial=excluded.serial, public_key=excluded.public_key, expires_at=excluded.expires_at,"
-                " old_serial=''",
-                (claim.host, claim.name, now, *_columns(certificate)),
-            )
-        return certificate.text
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Rows]:
+        """Be the only writer; what was written is there when this ends, all or nothing."""
+        connection = self._sure if durable else self._quick
+        with self._guard, self._told():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
 
-    def renew(self, old: Certificate, certificate: Certificate) -> str:
-        """Give a host its next certificate."""
-        with self._database.write() as rows:
-            host = _host(rows, old.host)
-            if host["old_serial"] == old.serial and host["public_key"] == certificate.public_key:
-                return str(host["certificate"])
-            if host["serial"] != old.serial:
-                raise _superseded(old.host)
-            rows.execute(
-                "UPDATE hosts SET certificate=?, serial=?, public_key=?, expires_at=?, old_serial=?"
-                " WHERE id=?",
-                (*_columns(certificate), old.serial, old.host),
-            )
-        return certificate.text
+    @contextmanager
+    def read(self) -> Iterator[Rows]:
+        """Look at one state of it all."""
+        with self._guard, self._told():
+            self._quick.execute("BEGIN")
+            try:
+                yield self._quick
+            finally:
+                self._quick.execute("ROLLBACK")
 
-    def admit(self, certificate: Certificate, now: float) -> None:
-        """Refuse who may not come in."""
-        with self._database.write(durable=False) as rows:
-            host = _host(rows, certificate.host)
-            if certificate.serial == host["serial"]:
-                rows.execute(
-                    "UPDATE hosts SET old_serial='' WHERE id=? AND old_serial<>''", (certificate.host,)
-                )
-            elif certificate.serial != host["old_serial"]:
-                raise _superseded(certificate.host)
-            rows.execute(
-                "INSERT INTO sight (host, seen_at) VALUES (?, ?)"
-                " ON CONFLICT (host) DO UPDATE SET seen_at=excluded.seen_at",
-                (certificate.host, now),
-            )
-
-    def revoke(self, host: str) -> None:
-        """Let a host in no more."""
-        with self._database.write() as rows:
-            if not rows.execute("UPDATE hosts SET is_revoked=1 WHERE id=?", (host,)).rowcount:
-                raise _unknown(host)
-
-    def give(self, host: str, order: str, verb: str, group: str, arguments: Mapping[str, Json]) -> Command:
-        """Have a host do something."""
-        with self._database.write() as rows:
-            found = rows.execute("SELECT * FROM orders WHERE id=?", (order,)).fetchone()
-            if found is not None:
-                command = _order(found).command
-                if (found[0], command.verb, command.group, command.arguments) != (
-                    host,
-                    verb,
-                    group,
-                    arguments,
-                ):
-                    raise Refused(f"order {order} was given already, and is another", code="order-differs")
-                return command
-            return add_order(rows, host, order, verb, group, arguments)
-
-    def exchange(self, host: str, after: int, results: tuple[Result, ...], limit: int) -> tuple[Command, ...]:
-        """Keep results, return what waits."""
-        if results:
-            with self._database.write() as rows:
-                _host(rows, host)
-                rows.executemany(
-                    "UPDATE orders SET result=? WHERE host=? AND sequence=? AND id=? AND result IS NULL",
-                    [(json.dumps(asdict(one)), host, one.sequence, one.id) for one in results],
-                )
-        with self._database.read() as rows:
-            _host(rows, host)
-            found = rows.execute(
-                "SELECT * FROM orders WHERE host=? AND sequence>? AND result IS NULL"
-                " ORDER BY sequence LIMIT ?",
-                (host, after, limit),
-            ).fetchall()
-        return tuple(_order(row).command for row in found)
-
-    def report(self, report: Report, now: float) -> int:
-        """Keep what a host says."""
-        with self._database.write(durable=False) as rows:
-            _host(rows, report.host)
-            row = rows.execute("SELECT report FROM sight WHERE host=?", (report.host,)).fetchone()
-            kept = int(row[0]) if row else 0
-            if report.since not in (0, kept):
-                return 0
-            if report.since == 0:
-                rows.execute("DELETE FROM facts WHERE host=?", (report.host,))
-            if report.machines is not None or report.since == 0:
-                names = json.dumps(report.machines or ())
-                rows.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (report.host, names))
-            for group, fields in report.groups.items():
-                _merge(rows, report.host, group, fields)
-            _check_size(rows, report.host)
-            rows.executemany(
-                "DELETE FROM facts WHERE host=? AND grp=?", [(report.host, group) for group in report.gone]
-            )
-            rows.execute(
-                "INSERT INTO sight VALUES (?, ?, ?) ON CONFLICT (host)"
-                " DO UPDATE SET seen_at=excluded.seen_at, report=excluded.report",
-                (report.host, now, report.number),
-            )
-        return report.number
-
-    def all(self) -> tuple[HostState, ...]:
-        """Return all hosts."""
-        groups: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-        with self._database.read() as rows:
-            for host, group, fields in rows.execute("SELECT * FROM facts ORDER BY grp"):
-                groups[host][group] = json.loads(fields)
-            found = rows.execute(
-                "SELECT id, name, registered_at, expires_at, is_revoked, seen_at, coalesce(report, 0),"
-                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1),"
-                " (SELECT names FROM machines WHERE host = hosts.id)"
-                " FROM hosts LEFT JOIN sight ON sight.host = hosts.id ORDER BY id"
-            ).fetchall()
-        return tuple(
-            HostState(
-                *(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}), key),
-                tuple(json.loads(names or "[]")),
-            )
-            for host, name, at, until, is_revoked, seen, number, key, names in found
+    def _connected(self, synchronous: str) -> sqlite3.Connection:
+        made = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        self._path.chmod(0o600)
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute(f"PRAGMA synchronous={synchronous}")
+        return made
 
-    def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:
-        """Return commands and what became of them."""
-        which = " WHERE (?='' OR host=?)" + (" AND result IS NULL" if only_open else "")
-        with self._database.read() as rows:
-            found = rows.execute(
-                f"SELECT * FROM orders{which} ORDER BY host, sequence", (host, host)
-            ).fetchall()
-        return tuple(map(_order, found))
+    def _prepare(self, rows: Rows) -> None:
+        (found,) = rows.execute("PRAGMA user_version").fetchone()
+        if found > VERSION:
+            raise Damaged(f"{self._path} is of version {found}, not {VERSION}", cure="use a newer bascule")
+        for statement in steps(found):
+            rows.execute(statement)
+        rows.execute(f"PRAGMA user_version={VERSION}")
 
-
-def add_order(
-    rows: sqlite3.Connection, host: str, order: str, verb: str, group: str, arguments: Mapping[str, Json]
-) -> Command:
-    """Write the next command of a host down."""
-    sequence = int(_host(rows, host)["last_sequence"]) + 1
-    rows.execute("UPDATE hosts SET last_sequence=? WHERE id=?", (sequence, host))
-    rows.execute(
-        "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, NULL)",
-        (host, sequence, order, verb, group, json.dumps(arguments)),
-    )
-    return Command(sequence, order, verb, group, arguments)
-
-
-def refuse_stranger(rows: sqlite3.Connection, host: str) -> None:
-    """Refuse a host that is not known, or revoked."""
-    _host(rows, host)
-
-
-def _check_key(rows: sqlite3.Connection, claim: Claim, now: float) -> str:
-    """Refuse a key that is none, or none any more; return which host it may replace."""
-    key = rows.execute("SELECT secret_digest, expires_at, host FROM keys WHERE id=?", (claim.key,)).fetchone()
-    is_right = hmac.compare_digest(key[0] if key else "", claim.secret_digest)
-    if not is_right or key[2] not in ("", claim.host):
-        raise Refused("the registration key is not one of this vault's", cure=_NEW_KEY, code="unknown-key")
-    if now >= key[1]:
-        raise Refused("the registration key has expired", cure=_NEW_KEY, code="key-expired")
-    return str(key[2])
-
-
-def _check_new(rows: sqlite3.Connection, host: str) -> None:
-    """A key for any host makes nobody a host that is there: its name is no secret."""
-    if rows.execute("SELECT 1 FROM hosts WHERE id=?", (host,)).fetchone():
-        cure = f"make a key for it: `bascule door key --host {host}`"
-        raise Refused(f"host {host} is registered already", cure=cure, code="host-known")
-
-
-def _used_for(rows: sqlite3.Connection, claim: Claim, public_key: str) -> bool:
-    use = rows.execute(
-        "SELECT public_key FROM uses WHERE key=? AND host=?", (claim.key, claim.host)
-    ).fetchone()
-    if use is not None and use[0] != public_key:
-        message = f"the registration key was used for host {claim.host} already"
-        raise Refused(message, cure=_NEW_KEY, code="key-used")
-    return use is not None
-
-
-def _kept(rows: sqlite3.Connection, host: str, public_key: str) -> str:
-    """Return the certificate of a host that asks again; nothing that came since is undone by that."""
-    found = _host(rows, host)
-    if found["public_key"] != public_key:
-        raise _superseded(host)
-    return str(found["certificate"])
-
-
-def _host(rows: sqlite3.Connection, host: str) -> dict[str, Any]:
-    found = rows.execute("SELECT * FROM hosts WHERE id=?", (host,))
-    row = found.fetchone()
-    if row is None:
-        raise _unknown(host)
-    values = {column[0]: value for column, value in zip(found.description, row, strict=True)}
-    if values["is_revoked"]:
-        raise Refused(f"host {host} is revoked", cure=_NEW_KEY, code="revoked")
-    return values
-
-
-def _columns(certificate: Certificate) -> tuple[object, ...]:
-    return certificate.text, certificate.serial, certificate.public_key, certificate.expires_at
-
-
-def _merge(rows: sqlite3.Connection, host: str, group: str, fields: Mapping[str, Json]) -> None:
-    """Change fields of a group. What they mean is for the reader to judge: a newer host may say more."""
-    row = rows.execute("SELECT fields FROM facts WHERE host=? AND grp=?", (host, group)).fetchone()
-    merged = json.dumps({**(json.loads(row[0]) if row else {}), **fields})
-    rows.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (host, group, merged))
-
-
-def _check_size(rows: sqlite3.Connection, host: str) -> None:
-    (size,) = rows.execute("SELECT sum(length(fields)) FROM facts WHERE host=?", (host,)).fetchone()
-    if (size or 0) > _FACTS_CHARACTERS:
-        raise Refused(
-            f"host {host} says more than {_FACTS_CHARACTERS} characters of itself", code="too-large"
-        )
-
-
-def _order(row: tuple[Any, ...]) -> Order:
-    host, sequence, order, verb, group, arguments, result = row
-    command = Command(sequence, order, verb, group, json.loads(arguments))
-    return Order(host, command, Result(**json.loads(result)) if result else None)
-
-
-_NEW_KEY = "make a new one: `bascule door key`"
-
-
-def _unknown(host: str) -> Missing:
-    return Missing(f"no host {host} is registered", cure=_NEW_KEY, code="unknown-host")
-
-
-def _superseded(host: str) -> Refused:
-    return Refused(
-        f"host {host} has a newer certificate than this one",
-        cure="it was renewed or registered from elsewhere: if that was not you, revoke the host",
-        code="superseded",
-    )
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"{self._path} does not answer: {error}", cure="see that its disk has room"
+            ) from error
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise Damaged(
+                f"{self._path} cannot be used: {error}", cure="bring it back from a copy"
+            ) from error

@@ -75,6 +75,12 @@ class Hosts(Protocol):
     answer.
     """
 
+    def trust(self, authority: str) -> None:
+        """Remember by whose word hosts are let in, an authority's own certificate.
+
+        Refused for another one than the first time (``another-authority``): its hosts would find no door.
+        """
+
     def add_key(self, key: RegistrationKey) -> None:
         """Let hosts join by a key."""
 
