@@ -41,6 +41,7 @@ def test_one_command_leads_from_nothing_to_a_running_server(server: VaultServer)
         "catalog",
         "jobs",
         "door",
+        "watch",
         "api",
         "authority",
     }

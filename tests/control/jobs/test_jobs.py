@@ -20,6 +20,7 @@ from bascule.model.errors import Exists, Fenced, Refused, Underway
 from bascule.model.vault.item import Command, Fact, Protection, Side, TestFailover
 from bascule.model.vault.job import Act, Job, JobState, TaskState
 from bascule.ports.sites import Order
+from bascule.ports.vault.news import News
 from lab.waiting import wait_until
 from tests.control.vaults import ITEM, VAULT, Node, start
 
@@ -134,7 +135,7 @@ def test_what_is_under_way_outside_holds_no_thread_and_goes_on_at_the_news(begin
     node = protected(begin({Command.TEST_FAIL_OVER: waiting}))
     job = node.jobs.submit(VAULT, ITEM, Command.TEST_FAIL_OVER)
     wait_until(lambda: parked(node, job), 10, "the job to have nothing to do")
-    node.jobs.tell_of_order(VAULT, f"{job.id}.00")
+    node.jobs.hear(News(order=f"{job.id}.00"))
     job = node.ended(job)
     assert (job.state, len(set(asked)), node.item().point) == (JobState.SUCCEEDED, 1, "web-2")
 
@@ -159,7 +160,7 @@ def test_news_that_comes_while_a_job_looks_makes_it_look_again(begin: Start) -> 
 def test_news_of_what_nobody_waits_for_is_let_be(begin: Start) -> None:
     node = protected(begin())
     node.jobs.tell(VAULT, ITEM)
-    node.jobs.tell_of_order(VAULT, "nobody.00")
+    node.jobs.hear(News(order="nobody.00"))
     assert all(job.is_ended for job in node.jobs.list(VAULT))
 
 

@@ -13,8 +13,9 @@ import pytest
 from bascule.apps.chance import SystemClock
 from bascule.control.watch.watch import Watch
 from bascule.drivers.catalog.catalog import SqlCatalog
-from bascule.drivers.hosts.database import Database
-from bascule.drivers.hosts.sqlite import SqliteHosts
+from bascule.drivers.hosts.hosts import SqlHosts
+from bascule.drivers.hosts.sqlite import SqliteDatabase
+from bascule.model.errors import Unavailable
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Report
 from bascule.model.vault.fabric import Enrolment, Fabric, ReplicationPolicy, Server
@@ -45,13 +46,16 @@ class Hands(SystemClock):
     def now(self) -> float:
         return self.at
 
+    def monotonic(self) -> float:
+        return self.at
+
 
 @dataclass
 class Tower:
     """A catalog with two vaults, a host that joined *north* and one item, and who watches over it."""
 
     catalog: SqlCatalog
-    hosts: SqliteHosts
+    hosts: SqlHosts
     clock: Hands = field(default_factory=Hands)
     reports: int = 0
 
@@ -86,9 +90,9 @@ class Tower:
 
 @pytest.fixture
 def tower(tmp_path: Path) -> Iterator[Tower]:
-    database = Database(tmp_path / "hosts.db")
+    database = SqliteDatabase(tmp_path / "hosts.db")
     catalog = SqlCatalog(str(tmp_path / "c.db"))
-    yield Tower(catalog, SqliteHosts(database))
+    yield Tower(catalog, SqlHosts(database))
     catalog.close()
     database.close()
 
@@ -225,6 +229,16 @@ def test_while_nothing_changes_nothing_is_written(tower: Tower) -> None:
             tower.clock.at += 5
             tower.look()
         assert connection.exec_driver_sql("PRAGMA data_version").scalar() == before
+
+
+def test_that_nobody_looks_any_more_is_found_out(tower: Tower) -> None:
+    tower.clock.at += 30
+    tower.look()
+    tower.clock.at += 60
+    assert tower.watch.check() == "looked 60 s ago"
+    tower.clock.at += 1
+    with pytest.raises(Unavailable, match="nobody has looked at what hosts said for 61 s"):
+        tower.watch.check()
 
 
 def test_who_watches_goes_on_after_a_place_that_did_not_answer(tower: Tower) -> None:

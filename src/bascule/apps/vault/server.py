@@ -17,6 +17,7 @@ import structlog
 
 from bascule.apps import door
 from bascule.control.service.fabrics import Entrance
+from bascule.control.watch.keeping import Keeping
 from bascule.control.watch.watch import Watch
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.front.cli.door.behind import VaultDoor
@@ -50,10 +51,10 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         entrance = Entrance(behind.hosts, behind.authority, partial(_addresses, settings, hosts))
         machine = stack.enter_context(engine.running(catalog, entrance, behind.postings, clock, ids))
         hosts.tell = machine.jobs.hear
-        stack.enter_context(_watching(Watch(catalog, behind.hosts, clock)))
+        watch = stack.enter_context(_watching(Watch(catalog, behind.hosts, clock)))
         api = ApiDoor(settings, behind.authority, clock)
         figures = Figures(machine, behind.hosts, clock)
-        pages = Pages(partial(_health, machine, hosts, api, behind), figures.all)
+        pages = Pages(partial(_health, machine, hosts, api, watch, behind), figures.all)
         local = listener.LocalServer(door.listening(settings.local, "--local"), partial(page, pages))
         owner = listener.LocalServer(
             listener.named(settings.folder / SOCKET),
@@ -68,7 +69,7 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         at = "{}:{}".format(*local.socket.getsockname()[:2])
         log.info("vault.opened", node=machine.node, door=hosts.address, local=at, api=api.base)
         ready(Opened(hosts.address, at, behind.authority.vault, api.base, api.first))
-        _wait(stop, hosts, api, machine)
+        _wait(stop, hosts, api, machine, Keeping(catalog, machine.jobs, clock))
         log.info("vault.stopping", node=machine.node)
 
 
@@ -89,18 +90,20 @@ def _addresses(settings: ServerSettings, hosts: HostsDoor) -> tuple[str, ...]:
 
 
 @contextmanager
-def _watching(watch: Watch) -> Iterator[None]:
+def _watching(watch: Watch) -> Iterator[Watch]:
     over = threading.Event()
     thread = threading.Thread(target=watch.run, args=(over,), name="watch")
     thread.start()
     try:
-        yield
+        yield watch
     finally:
         over.set()
         thread.join()
 
 
-def _wait(stop: threading.Event, hosts: HostsDoor, api: ApiDoor, machine: engine.Engine) -> None:
+def _wait(
+    stop: threading.Event, hosts: HostsDoor, api: ApiDoor, machine: engine.Engine, keeping: Keeping
+) -> None:
     """Wait in slices, for Python hears a signal in its main thread only while that runs."""
     waited = 0.0
     while not stop.wait(_LOOK_SECONDS):
@@ -109,13 +112,16 @@ def _wait(stop: threading.Event, hosts: HostsDoor, api: ApiDoor, machine: engine
         waited += _LOOK_SECONDS
         if waited >= _SETTLE_SECONDS:
             waited = 0.0
+            keeping.tidy()
             try:
                 machine.service.gate.settle()
             except Unavailable as error:
                 log.warning("vault.catalog_waited_for", error=str(error))
 
 
-def _health(machine: engine.Engine, hosts: HostsDoor, api: ApiDoor, behind: VaultDoor) -> tuple[Check, ...]:
+def _health(
+    machine: engine.Engine, hosts: HostsDoor, api: ApiDoor, watch: Watch, behind: VaultDoor
+) -> tuple[Check, ...]:
     def catalog() -> str:
         with machine.catalog.reading() as books:
             return f"{len(books.vaults.list())} vaults"
@@ -125,6 +131,7 @@ def _health(machine: engine.Engine, hosts: HostsDoor, api: ApiDoor, behind: Vaul
         checked("jobs", machine.runner.check),
         checked("door", hosts.check),
         checked("api", api.check),
+        checked("watch", watch.check),
         checked("authority", lambda: parts.vouching(behind)),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from bascule.model.errors import Missing, Refused, Unavailable
+from bascule.model.errors import Refused, Unavailable
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Act, Job, JobId, JobState, Value
 from bascule.ports.catalog import Books, Catalog
@@ -81,14 +81,6 @@ class Jobs:
                 self.tell(one.vault, one.item)
         except Unavailable as error:
             log.warning("jobs.news_missed", item=news.group, error=str(error))
-
-    def tell_of_order(self, vault: str, order: str) -> None:
-        """Let the job look again that gave an order to a host; its id is the order's up to the first dot."""
-        try:
-            item = self.get(vault, JobId(order.partition(".")[0])).item
-        except Missing:
-            return  # purged, or somebody else's order
-        self.tell(vault, item)
 
     def tell(self, vault: str, item: str) -> None:
         """Let the item's job look again now, if it has one that waits for news."""

@@ -83,15 +83,16 @@ class Runner:
         if job is None:
             return
         run = Run(Desk(self._catalog, self._clock, runner), job)
-        told = log.bind(job=job.id, item=job.item)
-        told.info("jobs.attempt_began", command=job.command.value, attempt=number)
-        try:
-            end = self._outcome(run, job)
-            state = insist(self._clock, lambda: self._write(run, end))
-            self._ends[state.value] += 1
-            told.info("jobs.attempt_ended", state=state.value)
-        except Superseded:
-            told.info("jobs.attempt_superseded", attempt=number)
+        # Whatever is logged for the job, in whichever room, names it and its item.
+        with structlog.contextvars.bound_contextvars(job=job.id, item=job.item):
+            log.info("jobs.attempt_began", command=job.command.value, attempt=number)
+            try:
+                end = self._outcome(run, job)
+                state = insist(self._clock, lambda: self._write(run, end))
+                self._ends[state.value] += 1
+                log.info("jobs.attempt_ended", state=state.value)
+            except Superseded:
+                log.info("jobs.attempt_superseded", attempt=number)
 
     def _begin(self, vault: str, id: JobId, number: int, runner: str) -> Job | None:
         with self._catalog.writing() as books:
@@ -119,7 +120,7 @@ class Runner:
             return self._fail(Failure(error.code, error.message, error.cure))
         except Exception as error:
             # A supervisor: what is wrong with a workflow is its job's failure.
-            log.exception("jobs.workflow_broke", job=job.id, item=job.item)
+            log.exception("jobs.workflow_broke")
             cure = "this is a mistake in Bascule: report it, with the log"
             return self._fail(Failure("bug", f"{type(error).__name__}: {error}", cure))
         return self._end(ending)

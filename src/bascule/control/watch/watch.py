@@ -23,6 +23,7 @@ from bascule.ports.chance import Clock
 from bascule.ports.vault.hosts import Hosts, HostState
 
 log = structlog.get_logger("control.watch")
+_STALE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Watch:
         self._catalog = catalog
         self._hosts = hosts
         self._clock = clock
+        self._looked_at = clock.monotonic()
         self.failures = 0
 
     def run(self, over: Flag, every_seconds: float = 5.0) -> None:
@@ -57,6 +59,16 @@ class Watch:
                 self.failures += 1
                 log.warning("watch.look_failed", error=str(error))
 
+    def check(self) -> str:
+        """Tell when it looked last, or raise Unavailable if that is too long ago."""
+        age = self._clock.monotonic() - self._looked_at
+        if age > _STALE_SECONDS:
+            raise Unavailable(
+                f"nobody has looked at what hosts said for {age:.0f} s",
+                cure="see the log; if it says nothing of it, restart the server",
+            )
+        return f"looked {age:.0f} s ago"
+
     def look(self) -> None:
         """Look once."""
         states = {state.id: state for state in self._hosts.all()}
@@ -67,6 +79,7 @@ class Watch:
                 with self._catalog.writing() as books:
                     # Anew, and as the only writer: somebody may have changed the vault meanwhile.
                     self._write(books, vault, self._changes(books, vault, states))
+        self._looked_at = self._clock.monotonic()
 
     def _changes(self, books: Books, vault: str, states: Mapping[str, HostState]) -> Changes:
         now = self._clock.now()

@@ -131,6 +131,7 @@ CALLS: Mapping[str, Call] = {
     ),
     "policies.remove": lambda s, who, a: s.policies.remove(who, _vault(a), a.text("name")),
     "items.list": lambda s, who, a: s.items.list(who, _vault(a)),
+    "items.get": lambda s, who, a: s.items.get(who, _vault(a), a.text("item")),
     "items.enable": _enable,
     "items.command": _command,
     "items.points": lambda s, who, a: s.points.list(who, _vault(a), a.text("item")),
