@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 SETUP := @scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-idle bench-rpo bench-rto lock clean
+.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -59,6 +59,10 @@ bench-rpo: ## Measure what a power cut costs a replicated machine, and what repl
 bench-idle: ## Measure a provider of a hundred machines that write nothing, and of six that are copied at once
 	$(SETUP) system python
 	@$(BIN)/python -m benchmarks.idle
+
+bench-vault: ## Measure a server of vaults: items, events, clients and hosts by the thousand, and jobs
+	$(SETUP) python
+	@$(BIN)/python -m benchmarks.vault
 
 bench-rto: ## Measure how long it takes until a machine's service is up on the other side
 	$(SETUP) system python guest
