@@ -10,6 +10,7 @@ DBOS keeps its state in globals, so a process has one queue.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ _VERSION = "bascule-1"
 
 Work = Callable[[str, str, int], None]
 _working: list[Work] = []
+_under_way: set[int] = set()
+"""The threads that run an attempt."""
 
 
 class _Json(Serializer):
@@ -42,7 +45,12 @@ class _Json(Serializer):
 
 @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
 def _attempt(vault: str, job: str, number: int) -> None:
-    _working[-1](vault, job, number)
+    thread = threading.get_ident()
+    _under_way.add(thread)
+    try:
+        _working[-1](vault, job, number)
+    finally:
+        _under_way.discard(thread)
 
 
 class DurableQueue:
@@ -62,7 +70,8 @@ class DurableQueue:
             application_version=_VERSION,
             serializer=_Json(),
             use_listen_notify=False,
-            notification_listener_polling_interval_sec=1.0,
+            # Nobody listens; but whoever stops waits for one look of it to end.
+            notification_listener_polling_interval_sec=min(1.0, 10 * poll_seconds),
             log_level="ERROR",
             max_executor_threads=2 * workers,
         )
@@ -115,6 +124,7 @@ class DurableQueue:
 
     def stop(self, grace_seconds: int = 30) -> None:
         """Take no more attempts, and wait for those that run; what is cut short is run at the next start."""
-        DBOS.destroy(workflow_completion_timeout_sec=grace_seconds)
+        # DBOS looks for the first time after a whole second whether anything runs still.
+        DBOS.destroy(workflow_completion_timeout_sec=grace_seconds if _under_way else 0)
         self._client.destroy()
         _working.pop()
