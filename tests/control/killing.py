@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from bascule.drivers.catalog.books import SqlBooks
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
@@ -70,9 +72,19 @@ def once(words: str, world: Path, moment: str) -> None:
 
     sites.interrupt = interrupt
     catalog = DyingCatalog(words)
+    if "://" not in words:
+        # What is in it only has to outlive processes, not the power.
+        catalog.engine.dispose()
+        sa.event.listen(catalog.engine, "connect", _hurry)
     if moment == "committed":
         catalog.deaths = deaths
     vaults.live(vaults.start(catalog, sites))
+
+
+def _hurry(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=OFF")
+    cursor.close()
 
 
 def main(words: str, world: str, moment: str) -> int:

@@ -60,8 +60,12 @@ class Node:
         return self.jobs.get(VAULT, job.id)
 
     def settled(self) -> None:
-        """Wait until no job of the vault goes on."""
-        wait_until(lambda: all(job.is_ended for job in self.jobs.list(VAULT)), 60, "the last job's end")
+        """Wait until no job of the vault goes on, or only one that waits for a person."""
+        wait_until(lambda: not self._going_on(), 60, "the last job's end")
+
+    def _going_on(self) -> list[Job]:
+        jobs = self.jobs.list(VAULT)
+        return [job for job in jobs if not job.is_ended and job.state is not JobState.WAITING]
 
     def stop(self) -> None:
         self.runner.stop(self.nodes)
@@ -88,7 +92,11 @@ def start(
     except Exists:
         pass  # an earlier process of this vault did
     runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
-    runner.serve({**workflows(ends or Ends(sites, sites)), **(instead or {})}, nodes, every_seconds=0.2)
+    runner.serve(
+        {**workflows(ends or Ends(sites, sites, sites.home, sites.away)), **(instead or {})},
+        nodes,
+        every_seconds=0.2,
+    )
     return Node(catalog, queue, jobs, sites, runner, nodes)
 
 
@@ -100,6 +108,15 @@ LIFE: tuple[tuple[Command, Mapping[str, str]], ...] = (
     (Command.FAIL_OVER, {"point": "web/1"}),
     (Command.CHANGE_POINT, {"point": "web/2"}),
     (Command.CANCEL, {}),
+    (Command.UPDATE, {"settings": "{}"}),
+    (Command.PLANNED_FAIL_OVER, {}),
+    (Command.COMMIT, {}),
+    (Command.REPROTECT, {}),
+    (Command.FAIL_BACK, {}),
+    (Command.CANCEL, {}),
+    (Command.FAIL_BACK, {"data": "download", "host": "other"}),
+    (Command.COMMIT, {}),
+    (Command.REPROTECT, {}),
     (Command.FAIL_OVER, {}),
     (Command.COMMIT, {}),
     (Command.DISABLE, {}),
@@ -111,6 +128,10 @@ def live(node: Node) -> None:
     """Carry an item through the rest of its life, wherever it was left."""
     while True:
         node.settled()
+        for job in node.jobs.list(VAULT):
+            if job.state is JobState.WAITING:
+                node.jobs.resume(VAULT, job.id, "yes")
+                node.settled()
         told = [job for job in node.jobs.list(VAULT) if job.command is not Command.FINALIZE]
         if len(told) == len(LIFE):
             return

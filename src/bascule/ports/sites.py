@@ -65,6 +65,9 @@ class SourceSite(Protocol):
     def unrelate(self, order: Order) -> None:
         """Remove the relationship with every leftover on this side; nothing to do if there is none."""
 
+    def hand_over(self, order: Order) -> None:
+        """Shut the machine down and replicate what it wrote to the last byte (R-FO-2)."""
+
 
 class RecoverySite(Protocol):
     """Where the machine would go. Raises Unavailable when nobody answers there."""
@@ -91,10 +94,60 @@ class RecoverySite(Protocol):
         """Take away whatever was started for a purpose; nothing to do if there is nothing."""
 
     def let_go(self, order: Order) -> None:
-        """Take the fence away, so that the source replicates on."""
+        """Take the fence away, so that the source replicates on; a machine that was handed over runs again.
+
+        Nobody waits for a source that is down: it hears that when it is back.
+        """
 
     def keep_only(self, order: Order) -> None:
         """Remove the item's points but the one that its failed-over machine stands on (R-FO-3)."""
 
+    def reshape(self, order: Order, settings: str) -> None:
+        """Keep what the machine is to be here, as JSON; Refused for what cannot be (R-FO-4)."""
+
     def forget(self, order: Order) -> None:
         """Remove the item's points and every leftover (R-P-6)."""
+
+
+class HomeSite(Protocol):
+    """The side that a machine left, or another host that its item is bound for, as its home (R-HV)."""
+
+    def check(self, order: Order) -> None:
+        """Raise Refused, with the rule and the cure, if the machine cannot come home there."""
+
+    def level(self, order: Order) -> None:
+        """Make new disks equal to the newest point, beside those that are there (R-HV-5)."""
+
+    def come_home(self, order: Order, *, whole: bool) -> str:
+        """Let the last changes follow, or all of it if ``whole``, and start the machine; return its point."""
+
+    def give_up(self, order: Order) -> None:
+        """Take a failback away, with all that the machine wrote here; nothing to do if there is none."""
+
+    def keep(self, order: Order) -> None:
+        """Let the machine stay, and remove the other points."""
+
+    def relate_again(self, order: Order) -> None:
+        """Replicate from here again, after the machine came home to stay."""
+
+
+class AwaySite(Protocol):
+    """The recovery side while a machine works there: as source, and then as what is left."""
+
+    def relate_back(self, order: Order) -> None:
+        """Replicate what the machine writes here, from the point that it was started at."""
+
+    def is_seeded_back(self, order: Order) -> bool:
+        """Tell whether that has a point."""
+
+    def unrelate_back(self, order: Order) -> None:
+        """End that; nothing to do if there is none."""
+
+    def hand_over(self, order: Order) -> None:
+        """Shut the machine down and replicate what it wrote to the last byte."""
+
+    def take_back(self, order: Order) -> None:
+        """Let the machine run here again and be replicated on, after a failback that was given up."""
+
+    def release(self, order: Order) -> None:
+        """Remove the machine and its disks, after it went home to stay (R-HV-3)."""

@@ -58,7 +58,12 @@ def test_a_failover_that_is_cancelled_leaves_both_sides_usable(begin: Start) -> 
     job = node.do(Command.FAIL_OVER)
     assert job.state is JobState.CANCELLED
     assert (node.item().protection, node.item().side) == (Protection.PROTECTED, Side.PRIMARY)
-    assert node.sites.standing(ITEM) == {"machines": [], "points": [1, 2, 3], "related": [(0,)]}
+    assert node.sites.standing(ITEM) == {
+        "machines": [],
+        "points": [1, 2, 3],
+        "marks": [],
+        "related": [(0,)],
+    }
 
 
 def test_a_job_that_failed_goes_on_from_the_step_that_failed(begin: Start) -> None:

@@ -21,8 +21,13 @@ ROOT = Path(__file__).parents[3]
 EFFECTS = [
     *("relate", "settle", "resync", "start test", "remove test"),
     *("fence", "start failover", "remove failover", "start failover", "remove failover", "let_go"),
-    *("fence", "start failover", "keep_only", "unrelate", "remove test", "forget"),
+    *("reshape {}", "shut down", "start failover", "keep_only", "relate back"),
+    *("level", "hand over", "come home by changes", "give up", "take back"),
+    *("hand over", "come home whole", "keep", "release", "relate again", "settle"),
+    *("fence", "start failover", "keep_only", "unrelate", "unrelate back", "remove test", "forget"),
 ]
+FINALIZED = 3
+"""How many of its commands are followed by a job of their own that waits for a first copy."""
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +49,23 @@ def assert_well(words: str, world: Path) -> None:
     with catalog.reading() as books:
         jobs, item = books.jobs.list(VAULT), books.items.get(VAULT, ITEM)
     catalog.close()
-    assert [job.state for job in jobs] == [JobState.SUCCEEDED] * (len(LIFE) + 1)
+    assert [job.state for job in jobs] == [JobState.SUCCEEDED] * (len(LIFE) + FINALIZED)
     assert (item.protection, item.side) == (Protection.UNPROTECTED, Side.PRIMARY)
+    assert item.route.source == "other"
     sites = FakeSites(world)
     assert sites.effects(ITEM) == EFFECTS
-    assert sites.standing(ITEM) == {"machines": [], "points": [], "related": []}
+    assert sites.standing(ITEM) == {"machines": [], "points": [], "marks": [], "related": []}
 
 
-@pytest.mark.lab
-@pytest.mark.parametrize(("moment", "least"), [("before", 17), ("after", 17), ("committed", 70)])
+@pytest.mark.parametrize(
+    ("moment", "least"),
+    [
+        pytest.param("before", len(EFFECTS), marks=pytest.mark.lab),
+        pytest.param("after", len(EFFECTS), marks=pytest.mark.lab),
+        # Some two hundred deaths, half a minute of processor time.
+        pytest.param("committed", 150, marks=pytest.mark.long),
+    ],
+)
 def test_killed_at_every_step_of_every_workflow_all_jobs_end_as_they_would_have(
     moment: str, least: int, tmp_path: Path
 ) -> None:

@@ -54,8 +54,26 @@ def test_a_protected_item_can_be_tested_failed_over_resynchronised_and_disabled(
         Command.DISABLE,
         Command.TEST_FAIL_OVER,
         Command.FAIL_OVER,
+        Command.PLANNED_FAIL_OVER,
         Command.RESYNC,
+        Command.UPDATE,
     }
+
+
+def test_a_machine_that_went_over_is_replicated_back_and_comes_home() -> None:
+    """R-HV-1, R-HV-3, R-FB-8."""
+    away = PROTECTED.after(Command.PLANNED_FAIL_OVER).after(Fact.STARTED)
+    away = away.after(Command.COMMIT).after(Fact.COMMITTED)
+    assert set(away.allowed()) == {Command.REPROTECT, Command.DISABLE}
+    back = away.after(Command.REPROTECT).after(Fact.RELATED).after(Fact.SEEDED)
+    assert set(back.allowed()) == {Command.FAIL_BACK, Command.DISABLE}
+    pending = back.after(Command.FAIL_BACK).after(Fact.CAME_HOME)
+    assert (pending.side, set(pending.allowed())) == (Side.PRIMARY, {Command.COMMIT, Command.CANCEL})
+    stayed = pending.after(Command.CANCEL).after(Fact.STAYED_AWAY)
+    assert (stayed.side, stayed.protection) == (Side.RECOVERY, Protection.PROTECTED)
+    home = pending.after(Command.COMMIT).after(Fact.COMMITTED)
+    assert set(home.allowed()) == {Command.REPROTECT, Command.DISABLE}
+    assert home.after(Command.REPROTECT).after(Fact.RELATED).after(Fact.SEEDED).side is Side.PRIMARY
 
 
 def test_a_disaster_does_not_wait_for_a_test_but_removal_of_points_does() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from bascule.model.errors import Refused, Unavailable
-from bascule.model.vault.item import Command
+from bascule.model.vault.item import Command, Move
 from bascule.model.vault.job import Act, Job, JobId, JobState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
@@ -39,7 +39,10 @@ class Jobs:
         self, books: Books, vault: str, item: str, command: Command, input: Mapping[str, Value], by: str
     ) -> Job:
         """Accept a command in a transaction that somebody else has begun."""
-        after = books.items.save(books.items.get(vault, item).after(command))
+        after = books.items.get(vault, item).after(command)
+        if command is Command.FAIL_BACK:
+            after = replace(after, bound_for=str(input.get("host") or ""))
+        after = books.items.save(after)
         job = Job(
             id=JobId(self._ids.random(16).hex()),
             vault=vault,
@@ -47,6 +50,8 @@ class Jobs:
             command=command,
             generation=after.generation,
             created=self._clock.now(),
+            side=after.side,
+            is_returning=after.move is Move.HOME,
             input=dict(input),
             by=by,
         )

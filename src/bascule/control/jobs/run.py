@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 
 from bascule.model.errors import BasculeError, Cancelled, Unavailable, Underway
-from bascule.model.vault.item import Command, Fact
+from bascule.model.vault.item import Command, Fact, Side
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock
@@ -89,6 +89,16 @@ class Run:
     def item(self) -> str:
         """The item that the job is about."""
         return self._job.item
+
+    @property
+    def is_away(self) -> bool:
+        """Does the machine work on the recovery side?"""
+        return self._job.side is Side.RECOVERY
+
+    @property
+    def is_returning(self) -> bool:
+        """Is the machine coming home, or has it come, and that can be taken back?"""
+        return self._job.is_returning
 
     def input(self, name: str) -> str:
         """Return something that the command was given, empty if it was not."""

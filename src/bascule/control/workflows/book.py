@@ -8,15 +8,20 @@ from functools import partial
 from bascule.control.jobs.runner import Workflow
 from bascule.model.vault.item import Command
 
+from .cancel import cancel
 from .change_point import change_point
 from .commit import commit
 from .disable import disable
 from .enable import enable
 from .ends import Ends
-from .fail_over import cancel, fail_over
+from .fail_back import fail_back
+from .fail_over import fail_over
 from .finalize import finalize
+from .planned import planned_fail_over
 from .rehearse import clean_up, rehearse
+from .reprotect import reprotect
 from .resync import resync
+from .update import update
 
 
 def workflows(ends: Ends) -> Mapping[Command, Workflow]:
@@ -32,5 +37,9 @@ def workflows(ends: Ends) -> Mapping[Command, Workflow]:
         Command.COMMIT: commit,
         Command.CANCEL: cancel,
         Command.RESYNC: resync,
+        Command.PLANNED_FAIL_OVER: planned_fail_over,
+        Command.REPROTECT: reprotect,
+        Command.FAIL_BACK: fail_back,
+        Command.UPDATE: update,
     }
     return {command: partial(verb, ends=ends) for command, verb in verbs.items()}

@@ -1,4 +1,4 @@
-"""Commit a failover: it stays, and the other points go (R-FO-3)."""
+"""Commit a failover or a failback: it stays, and the other points go (R-FO-3, R-HV-3)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from .ends import Ends
 
 
 def commit(run: Run, ends: Ends) -> Ending:
-    """Let the failover stay. Which point it stands on is asked of the recovery side's machine, not of us."""
+    """Let it stay. Which point it stands on is asked of the side where the machine works, not of us."""
     try:
-        run.step("check the recovery side", ends.recovery.check)
+        if run.is_returning:
+            run.step("check the host at home", ends.home.check)
+        else:
+            run.step("check the recovery side", ends.recovery.check)
     except Cancelled:
-        return Ending(Fact.ABANDONED, is_stopped=True)
-    run.step("remove the other points", ends.recovery.keep_only, firmly=True)
+        return Ending(Fact.LEFT_OPEN, is_stopped=True)
+    if run.is_returning:
+        run.step("remove the other points", ends.home.keep, firmly=True)
+        run.step("remove what worked over there", ends.away.release, firmly=True)
+    else:
+        run.step("remove the other points", ends.recovery.keep_only, firmly=True)
     return Ending(Fact.COMMITTED)

@@ -13,6 +13,8 @@ def disable(run: Run, ends: Ends) -> Ending:
     """Remove it all. A source that is gone for good is passed over when the command says so."""
     if run.input("source_is_gone") != "yes":
         run.step("remove the relationship", ends.source.unrelate, firmly=True)
+    if run.is_away:
+        run.step("replicate back no more", ends.away.unrelate_back, firmly=True)
 
     def remove_test(order: Order) -> None:
         ends.recovery.remove(order, Purpose.TEST)

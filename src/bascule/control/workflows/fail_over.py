@@ -1,4 +1,4 @@
-"""Unplanned failover to a point, and its cancelling (R-FO-2, R-FO-5).
+"""Unplanned failover to a point, and how one is taken back (R-FO-2, R-FO-5).
 
 The source is fenced before a point is chosen: from there on no old writer can publish, so *latest* stays
 latest.
@@ -28,17 +28,13 @@ def fail_over(run: Run, ends: Ends) -> Ending:
         run.step("start the machine", start)
         return Ending(Fact.STARTED, point=point)
     except Cancelled:
-        _take_back(run, ends)
+        take_back(run, ends)
         return Ending(Fact.ABANDONED, is_stopped=True)
 
 
-def cancel(run: Run, ends: Ends) -> Ending:
-    """Take a failover back that is not committed, with all that its machine wrote."""
-    _take_back(run, ends)
-    return Ending(Fact.CANCELLED, point="")
+def take_back(run: Run, ends: Ends) -> None:
+    """Take a failover back, with all that its machine wrote."""
 
-
-def _take_back(run: Run, ends: Ends) -> None:
     def remove(order: Order) -> None:
         ends.recovery.remove(order, Purpose.FAILOVER)
 

@@ -13,6 +13,9 @@ def finalize(run: Run, ends: Ends) -> Ending:
 
     Cancelled, it leaves the copy going on: it can be asked for again, or protection be disabled.
     """
-    run.until("wait for initial replication", ends.source.is_seeded)
-    run.step("apply the settings", ends.recovery.settle)
+    run.until(
+        "wait for initial replication", ends.away.is_seeded_back if run.is_away else ends.source.is_seeded
+    )
+    if not run.is_away:
+        run.step("apply the settings", ends.recovery.settle)
     return Ending(Fact.SEEDED)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bascule.model.errors import Damaged
-from bascule.model.vault.item import Command, ProtectedItem, Protection, Resync, Side, TestFailover
+from bascule.model.vault.item import Command, Move, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
 from bascule.model.vault.route import Route
 
@@ -34,10 +34,10 @@ def noun_of(kind: Callable[..., T], text: str, parts: Mapping[str, Callable[[Any
 
 def item_of(text: str) -> ProtectedItem:
     """Return the item that a document describes."""
-    kinds = {"protection": Protection, "side": Side, "test": TestFailover, "resync": Resync}
+    kinds = {"protection": Protection, "side": Side, "move": Move, "test": TestFailover, "resync": Resync}
     try:
         fields: dict[str, Any] = json.loads(text)
-        fields |= {name: kind(fields[name]) for name, kind in kinds.items()}
+        fields |= {name: kind(fields[name]) for name, kind in kinds.items() if name in fields}
         return ProtectedItem(**fields | {"route": Route(**fields.get("route", {}))})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
@@ -48,6 +48,7 @@ def job_of(text: str) -> Job:
     try:
         fields: dict[str, Any] = json.loads(text)
         fields |= {"command": Command(fields["command"]), "state": JobState(fields["state"])}
+        fields |= {"side": Side(fields.get("side", Side.PRIMARY))}
         tasks = tuple(_task(task) for task in fields.pop("tasks"))
         return Job(**fields | {"failure": _failure(fields["failure"]), "tasks": tasks})
     except (ValueError, TypeError, KeyError) as error:

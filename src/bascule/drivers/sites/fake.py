@@ -20,9 +20,19 @@ CREATE TABLE IF NOT EXISTS seen (item TEXT PRIMARY KEY, generation INTEGER, turn
 CREATE TABLE IF NOT EXISTS machines (item TEXT, purpose TEXT, point TEXT, PRIMARY KEY (item, purpose));
 CREATE TABLE IF NOT EXISTS points (item TEXT, number INTEGER, PRIMARY KEY (item, number));
 CREATE TABLE IF NOT EXISTS related (item TEXT PRIMARY KEY, is_fenced INTEGER DEFAULT 0);
+CREATE TABLE IF NOT EXISTS marks (item TEXT, mark TEXT, PRIMARY KEY (item, mark));
 CREATE TABLE IF NOT EXISTS faults (verb TEXT PRIMARY KEY, family TEXT, message TEXT);
 """
 _POINTS = (1, 2, 3)
+
+
+def _mark(name: str) -> str:
+    return f"INSERT OR IGNORE INTO marks VALUES (:item, '{name}')"
+
+
+def _unmark(*names: str) -> str:
+    which = ", ".join(f"'{name}'" for name in names)
+    return f"DELETE FROM marks WHERE item = :item AND mark IN ({which})"
 
 
 def _nobody(_verb: str, _token: str, _moment: str) -> None:
@@ -30,7 +40,10 @@ def _nobody(_verb: str, _token: str, _moment: str) -> None:
 
 
 class FakeSites:
-    """A source and a recovery site. ``interrupt`` is called around each effect, and may not return."""
+    """A source and a recovery site. ``interrupt`` is called around each effect, and may not return.
+
+    ``home`` and ``away`` are the two as a machine sees them that has gone over.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,14 +51,15 @@ class FakeSites:
         with self._opened() as world:
             for statement in _TABLES.split(";"):
                 world.execute(statement)
+        self.home, self.away = FakeHome(self), FakeAway(self)
 
     def check(self, order: Order) -> None:
         """Refuse if somebody said so."""
-        self._stumble("check", order.item)
+        self.stumble("check", order.item)
 
     def relate(self, order: Order) -> None:
         """Relate the item, whose first copy is done at once."""
-        self._do(
+        self.do(
             order,
             "relate",
             (
@@ -56,30 +70,30 @@ class FakeSites:
 
     def is_seeded(self, order: Order) -> bool:
         """Tell whether the item was related."""
-        self._stumble("is_seeded", order.item)
+        self.stumble("is_seeded", order.item)
         return bool(self.rows("SELECT 1 FROM related WHERE item = ?", order.item))
 
     def settle(self, order: Order) -> None:
         """Settle nothing."""
-        self._do(order, "settle")
+        self.do(order, "settle")
 
     def resync(self, order: Order) -> int:
         """Resynchronise at once."""
-        self._do(order, "resync")
+        self.do(order, "resync")
         return 1
 
     def is_equal(self, order: Order, resync: int) -> bool:
         """Tell that the sides are equal."""
-        self._stumble("is_equal", order.item)
+        self.stumble("is_equal", order.item)
         return resync == 1
 
     def unrelate(self, order: Order) -> None:
         """Forget the relationship."""
-        self._do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
+        self.do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
 
     def latest_point(self, order: Order) -> str:
         """Return the highest number."""
-        self._stumble("latest_point", order.item)
+        self.stumble("latest_point", order.item)
         [(number,)] = self.rows("SELECT MAX(number) FROM points WHERE item = ?", order.item)
         if number is None:
             raise Missing(f"{order.item} has no point")
@@ -92,14 +106,14 @@ class FakeSites:
 
     def fence(self, order: Order) -> None:
         """Fence the source."""
-        self._do(order, "fence", ("UPDATE related SET is_fenced = 1 WHERE item = :item",))
+        self.do(order, "fence", ("UPDATE related SET is_fenced = 1 WHERE item = :item",))
 
     def start(self, order: Order, point: str, purpose: Purpose) -> str:
         """Start a machine; two of one kind are what must never be."""
         number = point.rpartition("/")[2]
         if not self.rows("SELECT 1 FROM points WHERE item = ? AND number = ?", order.item, number):
             raise Missing(f"there is no point {point}", cure="choose one of the list")
-        return self._do(
+        return self.do(
             order,
             f"start {purpose}",
             (f"INSERT INTO machines VALUES (:item, '{purpose}', '{order.item}/{number}')",),
@@ -108,28 +122,41 @@ class FakeSites:
 
     def remove(self, order: Order, purpose: Purpose) -> None:
         """Take a machine away."""
-        self._do(
+        self.do(
             order,
             f"remove {purpose}",
             (f"DELETE FROM machines WHERE item = :item AND purpose = '{purpose}'",),
         )
 
     def let_go(self, order: Order) -> None:
-        """Take the fence away."""
-        self._do(order, "let_go", ("UPDATE related SET is_fenced = 0 WHERE item = :item",))
+        """Take the fence away, and what was handed over back."""
+        unfence = "UPDATE related SET is_fenced = 0 WHERE item = :item"
+        self.do(order, "let_go", (unfence, _unmark("off at home")))
 
     def keep_only(self, order: Order) -> None:
         """Keep the point that the machine stands on."""
         stands = "SELECT 1 FROM machines m WHERE m.item = :item AND m.point = :item || '/' || points.number"
-        self._do(order, "keep_only", (f"DELETE FROM points WHERE item = :item AND NOT EXISTS ({stands})",))
+        self.do(order, "keep_only", (f"DELETE FROM points WHERE item = :item AND NOT EXISTS ({stands})",))
+
+    def reshape(self, order: Order, settings: str) -> None:
+        """Keep nothing."""
+        self.do(order, f"reshape {settings}")
 
     def forget(self, order: Order) -> None:
         """Remove all that is left of an item on the recovery side."""
-        self._do(
+        self.do(
             order,
             "forget",
-            ("DELETE FROM points WHERE item = :item", "DELETE FROM machines WHERE item = :item"),
+            (
+                "DELETE FROM points WHERE item = :item",
+                "DELETE FROM machines WHERE item = :item",
+                "DELETE FROM marks WHERE item = :item",
+            ),
         )
+
+    def hand_over(self, order: Order) -> None:
+        """Shut the machine down at home."""
+        self.do(order, "shut down", (_mark("off at home"),))
 
     def fail(self, verb: str, family: str = "", message: str = "it does not answer") -> None:
         """Let a verb be Unavailable or Refused from now on; without a family it works again."""
@@ -149,6 +176,7 @@ class FakeSites:
         return {
             "machines": self.rows("SELECT purpose, point FROM machines WHERE item = ? ORDER BY 1", item),
             "points": [n for (n,) in self.rows("SELECT number FROM points WHERE item = ? ORDER BY 1", item)],
+            "marks": [m for (m,) in self.rows("SELECT mark FROM marks WHERE item = ? ORDER BY 1", item)],
             "related": self.rows("SELECT is_fenced FROM related WHERE item = ?", item),
         }
 
@@ -157,12 +185,13 @@ class FakeSites:
         with self._opened() as world:
             return world.execute(query, values).fetchall()
 
-    def _do(self, order: Order, verb: str, statements: tuple[str, ...] = (), answer: str = "") -> str:
+    def do(self, order: Order, verb: str, statements: tuple[str, ...] = (), answer: str = "") -> str:
+        """Do something once, and return what it returned."""
         with self._opened() as world:
             done = self._known(world, order)
         if done is not None:
             return done
-        self._stumble(verb, order.item)
+        self.stumble(verb, order.item)
         self.interrupt(verb, order.token, "before")
         with self._opened() as world:
             if self._known(world, order) is None:
@@ -182,7 +211,8 @@ class FakeSites:
         found = world.execute("SELECT answer FROM effects WHERE token = ?", (order.token,)).fetchone()
         return None if found is None else str(found[0])
 
-    def _stumble(self, verb: str, item: str) -> None:
+    def stumble(self, verb: str, item: str) -> None:
+        """Raise what somebody said that a verb ends with."""
         for family, message in self.rows("SELECT family, message FROM faults WHERE verb = ?", verb):
             raise (Unavailable if family == "unavailable" else Refused)(f"{item}: {message}")
 
@@ -198,3 +228,74 @@ class FakeSites:
                 world.execute("ROLLBACK")
                 raise
             world.execute("COMMIT")
+
+
+class FakeHome:
+    """What a machine comes home to."""
+
+    def __init__(self, sites: FakeSites) -> None:
+        self._sites = sites
+
+    def check(self, order: Order) -> None:
+        """Refuse if somebody said so."""
+        self._sites.stumble("check home", order.item)
+
+    def level(self, order: Order) -> None:
+        """Make disks equal at once."""
+        self._sites.do(order, "level", (_mark("new disks"),))
+
+    def come_home(self, order: Order, *, whole: bool) -> str:
+        """Start the machine at home; it and the one over there must never both work."""
+        if not self._sites.rows("SELECT 1 FROM marks WHERE item = ? AND mark = 'off away'", order.item):
+            raise Refused(f"{order.item} works on the recovery side")
+        verb = f"come home {'whole' if whole else 'by changes'}"
+        return self._sites.do(order, verb, (_mark("new disks"), _mark("back")), f"{order.item}/9")
+
+    def give_up(self, order: Order) -> None:
+        """Take a failback away."""
+        self._sites.do(order, "give up", (_unmark("new disks", "back"),))
+
+    def keep(self, order: Order) -> None:
+        """Let it stay."""
+        self._sites.do(order, "keep", (_unmark("new disks"),))
+
+    def relate_again(self, order: Order) -> None:
+        """Replicate from home again."""
+        again = "UPDATE related SET is_fenced = 0 WHERE item = :item"
+        self._sites.do(order, "relate again", (again, _unmark("back", "off at home")))
+
+
+class FakeAway:
+    """The recovery side while a machine works there."""
+
+    def __init__(self, sites: FakeSites) -> None:
+        self._sites = sites
+
+    def relate_back(self, order: Order) -> None:
+        """Replicate back at once."""
+        self._sites.do(order, "relate back", (_mark("replicated back"),))
+
+    def is_seeded_back(self, order: Order) -> bool:
+        """Tell whether it was related."""
+        return bool(
+            self._sites.rows("SELECT 1 FROM marks WHERE item = ? AND mark = 'replicated back'", order.item)
+        )
+
+    def unrelate_back(self, order: Order) -> None:
+        """End it."""
+        self._sites.do(order, "unrelate back", (_unmark("replicated back"),))
+
+    def hand_over(self, order: Order) -> None:
+        """Shut the machine down."""
+        self._sites.do(order, "hand over", (_mark("off away"),))
+
+    def take_back(self, order: Order) -> None:
+        """Let the machine run again; it and the one at home must never both work."""
+        if self._sites.rows("SELECT 1 FROM marks WHERE item = ? AND mark = 'back'", order.item):
+            raise Refused(f"{order.item} works at home")
+        self._sites.do(order, "take back", (_unmark("off away"),))
+
+    def release(self, order: Order) -> None:
+        """Remove the machine."""
+        gone = "DELETE FROM machines WHERE item = :item AND purpose = 'failover'"
+        self._sites.do(order, "release", (gone, _unmark("off away", "replicated back")))

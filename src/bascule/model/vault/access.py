@@ -46,6 +46,9 @@ OF_OPERATORS = frozenset(
         Command.COMMIT,
         Command.CANCEL,
         Command.RESYNC,
+        Command.PLANNED_FAIL_OVER,
+        Command.REPROTECT,
+        Command.FAIL_BACK,
     }
 )
 

@@ -26,6 +26,7 @@ class Protection(StrEnum):
     CANCELLING = "cancelling its failover"
     COMMITTING = "committing"
     COMMITTED = "committed"
+    REPROTECTING = "being reprotected"
     DISABLING = "being disabled"
 
 
@@ -34,6 +35,14 @@ class Side(StrEnum):
 
     PRIMARY = "primary"
     RECOVERY = "recovery"
+
+
+class Move(StrEnum):
+    """Is the machine changing sides, for as long as that can be taken back?"""
+
+    NONE = "none"
+    OVER = "over"
+    HOME = "home"
 
 
 class TestFailover(StrEnum):
@@ -67,6 +76,10 @@ class Command(StrEnum):
     COMMIT = "commit"
     CANCEL = "cancelling of the failover"
     RESYNC = "resynchronisation"
+    PLANNED_FAIL_OVER = "planned failover"
+    REPROTECT = "reverse replication"
+    FAIL_BACK = "failback"
+    UPDATE = "update of target settings"
 
 
 class Fact(StrEnum):
@@ -78,7 +91,10 @@ class Fact(StrEnum):
     REMOVED = "removed"
     STARTED = "started"
     COMMITTED = "committed"
+    LEFT_OPEN = "left open"
     CANCELLED = "cancelled"
+    CAME_HOME = "came home"
+    STAYED_AWAY = "stayed away"
     TEST_STARTED = "test started"
     CLEANED = "cleaned up"
     RESYNCED = "resynchronised"
@@ -103,6 +119,8 @@ PROTECTION = Machine(
         (P.PROTECTED, C.RESYNC): P.PROTECTED,
         (P.PROTECTED, C.DISABLE): P.DISABLING,
         (P.PROTECTED, C.FAIL_OVER): P.FAILING_OVER,
+        (P.PROTECTED, C.PLANNED_FAIL_OVER): P.FAILING_OVER,
+        (P.PROTECTED, C.UPDATE): P.PROTECTED,
         (P.FAILING_OVER, F.STARTED): P.FAILED_OVER,
         (P.FAILING_OVER, F.ABANDONED): P.PROTECTED,
         (P.FAILING_OVER, C.CANCEL): P.CANCELLING,
@@ -113,8 +131,16 @@ PROTECTION = Machine(
         (P.CANCELLING, F.CANCELLED): P.PROTECTED,
         (P.FAILED_OVER, C.COMMIT): P.COMMITTING,
         (P.COMMITTING, F.COMMITTED): P.COMMITTED,
-        (P.COMMITTING, F.ABANDONED): P.FAILED_OVER,
+        (P.COMMITTING, F.LEFT_OPEN): P.FAILED_OVER,
         (P.COMMITTED, C.DISABLE): P.DISABLING,
+        # Replicated from the side on which the machine works now, and from there back the same way.
+        (P.COMMITTED, C.REPROTECT): P.REPROTECTING,
+        (P.REPROTECTING, F.RELATED): P.SEEDING,
+        (P.REPROTECTING, F.ABANDONED): P.COMMITTED,
+        (P.REPROTECTING, C.DISABLE): P.DISABLING,
+        (P.PROTECTED, C.FAIL_BACK): P.FAILING_OVER,
+        (P.FAILING_OVER, F.CAME_HOME): P.FAILED_OVER,
+        (P.CANCELLING, F.STAYED_AWAY): P.PROTECTED,
         (P.DISABLING, F.REMOVED): P.UNPROTECTED,
     },
 )
@@ -129,6 +155,36 @@ SIDE = Machine(
         (S.RECOVERY, F.CANCELLED): S.PRIMARY,
         (S.PRIMARY, F.REMOVED): S.PRIMARY,
         (S.RECOVERY, F.REMOVED): S.PRIMARY,
+        (S.RECOVERY, F.CAME_HOME): S.PRIMARY,
+        (S.PRIMARY, F.STAYED_AWAY): S.RECOVERY,
+        (S.RECOVERY, F.STAYED_AWAY): S.RECOVERY,
+        # A machine goes over from home, and comes home from over there.
+        (S.PRIMARY, C.FAIL_OVER): S.PRIMARY,
+        (S.PRIMARY, C.PLANNED_FAIL_OVER): S.PRIMARY,
+        (S.PRIMARY, C.TEST_FAIL_OVER): S.PRIMARY,
+        (S.PRIMARY, C.RESYNC): S.PRIMARY,
+        (S.PRIMARY, C.UPDATE): S.PRIMARY,
+        (S.RECOVERY, C.FAIL_BACK): S.RECOVERY,
+    },
+)
+
+MOVE = Machine(
+    name="the change of sides",
+    start=Move.NONE,
+    table={
+        (Move.NONE, C.FAIL_OVER): Move.OVER,
+        (Move.NONE, C.PLANNED_FAIL_OVER): Move.OVER,
+        (Move.NONE, C.FAIL_BACK): Move.HOME,
+        (Move.NONE, F.ABANDONED): Move.NONE,
+        (Move.OVER, F.ABANDONED): Move.NONE,
+        (Move.HOME, F.ABANDONED): Move.NONE,
+        (Move.OVER, F.STARTED): Move.OVER,
+        (Move.HOME, F.CAME_HOME): Move.HOME,
+        (Move.OVER, C.CHANGE_POINT): Move.OVER,
+        (Move.OVER, F.CANCELLED): Move.NONE,
+        (Move.HOME, F.STAYED_AWAY): Move.NONE,
+        (Move.OVER, F.COMMITTED): Move.NONE,
+        (Move.HOME, F.COMMITTED): Move.NONE,
     },
 )
 
@@ -145,6 +201,7 @@ TEST = Machine(
         # A test stands on a point, and commit and disable remove points. A disaster does not wait for it.
         (T.NONE, C.COMMIT): T.NONE,
         (T.NONE, C.DISABLE): T.NONE,
+        (T.NONE, C.PLANNED_FAIL_OVER): T.NONE,
     },
 )
 
@@ -158,7 +215,9 @@ RESYNC = Machine(
     },
 )
 
-MACHINES = (PROTECTION, SIDE, TEST, RESYNC)
+_MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.ABANDONED)
+
+MACHINES = (PROTECTION, SIDE, MOVE, TEST, RESYNC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +225,8 @@ class ProtectedItem:
     """A machine that a vault protects, or could. ``generation`` grows with each command that it accepts.
 
     ``version`` grows with each change, and is how a writer finds out that somebody was quicker. ``point`` is
-    the recovery point that its machine was started from on the recovery side.
+    the recovery point that its machine was started from last. ``bound_for`` is the host to which it comes
+    home, empty for the one that it left, and becomes the route's source with the commit.
     """
 
     id: str
@@ -174,19 +234,25 @@ class ProtectedItem:
     name: str
     protection: Protection = Protection.UNPROTECTED
     side: Side = Side.PRIMARY
+    move: Move = Move.NONE
     test: TestFailover = TestFailover.NONE
     resync: Resync = Resync.NONE
     route: Route = NOWHERE
     point: str = ""
+    bound_for: str = ""
     generation: int = 0
     version: int = 0
 
     def after(self, word: Word) -> ProtectedItem:
         """Return what the item is after a command or a fact, or refuse it."""
+        is_elsewhere = bool(self.bound_for) and word is Fact.COMMITTED
         return replace(
             self,
+            route=replace(self.route, source=self.bound_for) if is_elsewhere else self.route,
+            bound_for="" if word in _MOVE_ENDS else self.bound_for,
             protection=PROTECTION.after(self.protection, word),
             side=SIDE.after(self.side, word),
+            move=MOVE.after(self.move, word),
             test=TEST.after(self.test, word),
             resync=RESYNC.after(self.resync, word),
             generation=self.generation + isinstance(word, Command),
@@ -199,6 +265,7 @@ class ProtectedItem:
             for command in Command
             if PROTECTION.accepts(self.protection, command)
             and SIDE.accepts(self.side, command)
+            and MOVE.accepts(self.move, command)
             and TEST.accepts(self.test, command)
             and RESYNC.accepts(self.resync, command)
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
 
-from .item import Command
+from .item import Command, Side
 from .machine import Machine
 
 Value = str | int | bool | None
@@ -106,7 +106,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One command on its way. ``generation`` is the item's, and every order to a site carries it.
+    """One command on its way. ``generation`` is the item's, and every order to a site carries it; ``side`` is
+    the one that worked when the command was given, and ``is_returning`` whether the machine comes home.
 
     ``runner`` is who runs it now: a process that was taken for dead and is not finds another's name there,
     and stops. ``turn`` counts the runners, for the sites to know the last one. ``is_cancelling`` is the flag
@@ -120,6 +121,8 @@ class Job:
     command: Command
     generation: int
     created: float
+    side: Side = Side.PRIMARY
+    is_returning: bool = False
     input: Mapping[str, Value] = field(default_factory=dict)
     by: str = ""
     state: JobState = JobState.QUEUED
