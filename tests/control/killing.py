@@ -5,6 +5,8 @@ Each life of the vault is a process of its own, ended by SIGKILL at a moment at 
     before     an effect outside is about to happen
     after      it has happened, and nobody has written down that it did
     committed  something about a job was written down, and nothing was done since
+    cancelled  an effect outside has happened and somebody cancels its job; and again after each effect by
+               which the job then takes back what it did
 
 So it dies once at every step of every workflow, and comes back. The parent forks, for then Python and its
 packages are loaded once. Ends when the item has lived its life, and prints how often the vault was killed.
@@ -25,9 +27,8 @@ import sqlalchemy as sa
 from bascule.drivers.catalog.books import SqlBooks
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
+from bascule.model.vault.job import Act, JobId
 from tests.control import vaults
-
-MOMENTS = ("before", "after", "committed")
 
 
 class Deaths:
@@ -36,10 +37,12 @@ class Deaths:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def has(self, place: str) -> bool:
+        return self._path.exists() and place in self._path.read_text().splitlines()
+
     def die_at(self, place: str) -> None:
         """Kill this process unless it died here before."""
-        known = self._path.read_text().splitlines() if self._path.exists() else []
-        if place not in known:
+        if not self.has(place):
             with self._path.open("a") as file:
                 file.write(f"{place}\n")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -69,6 +72,13 @@ def once(words: str, world: Path, moment: str) -> None:
     def interrupt(verb: str, token: str, now: str) -> None:
         if now == moment:
             deaths.die_at(f"{verb} {token} {now}")
+        elif (moment, now) == ("cancelled", "after"):
+            job = node.jobs.get(vaults.VAULT, JobId(token.partition("/")[0]))
+            # Told by the command's place in the life: a command that was cancelled is given again.
+            place = f"{len(vaults.lived(node))} {verb} {job.is_cancelling}"
+            if Act.CANCEL in job.allowed() and not deaths.has(place):
+                node.jobs.cancel(vaults.VAULT, job.id)
+            deaths.die_at(place)
 
     sites.interrupt = interrupt
     catalog = DyingCatalog(words)
@@ -78,7 +88,8 @@ def once(words: str, world: Path, moment: str) -> None:
         sa.event.listen(catalog.engine, "connect", _hurry)
     if moment == "committed":
         catalog.deaths = deaths
-    vaults.live(vaults.start(catalog, sites))
+    node = vaults.start(catalog, sites)
+    vaults.live(node)
 
 
 def _hurry(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:

@@ -15,7 +15,7 @@ from bascule.control.workflows.ends import Ends
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
 from bascule.model.errors import Exists
-from bascule.model.vault.item import Command, ProtectedItem
+from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Job, JobState
 from bascule.model.vault.route import NOWHERE, Route
 from bascule.model.vault.vault import Vault
@@ -132,8 +132,18 @@ def live(node: Node) -> None:
             if job.state is JobState.WAITING:
                 node.jobs.resume(VAULT, job.id, "yes")
                 node.settled()
-        told = [job for job in node.jobs.list(VAULT) if job.command is not Command.FINALIZE]
+        if node.item().protection is Protection.SEEDING:
+            node.jobs.submit(VAULT, ITEM, Command.FINALIZE)  # somebody had cancelled it
+            node.settled()
+        told = lived(node)
         if len(told) == len(LIFE):
             return
         command, input = LIFE[len(told)]
         node.jobs.submit(VAULT, ITEM, command, input)
+
+
+def lived(node: Node) -> list[Job]:
+    """Return the jobs of the life that ended, but for those that were cancelled: these are given again."""
+    jobs = node.jobs.list(VAULT)
+    done = [job for job in jobs if job.is_ended and job.state is not JobState.CANCELLED]
+    return [job for job in done if job.command is not Command.FINALIZE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
-from bascule.model.vault.item import Protection, Side
-from bascule.model.vault.job import JobState
+from bascule.model.vault.item import Command, Protection, Side
+from bascule.model.vault.job import JobState, TaskState
 from tests.control.vaults import ITEM, LIFE, VAULT
 from tests.servers.postgres import Postgres
 
@@ -26,6 +27,11 @@ EFFECTS = [
     *("hand over", "come home whole", "keep", "release", "relate again", "settle"),
     *("fence", "start failover", "keep_only", "unrelate", "unrelate back", "remove test", "forget"),
 ]
+C = Command
+CANCELLED = {C.ENABLE: 1, C.FINALIZE: 2, C.RESYNC: 1, C.TEST_FAIL_OVER: 1, C.UPDATE: 1, C.REPROTECT: 2}
+CANCELLED |= {C.FAIL_OVER: 4, C.PLANNED_FAIL_OVER: 2, C.FAIL_BACK: 3}
+"""How often each command is cancelled in a life: after each effect of it that can be taken back."""
+
 FINALIZED = 3
 """How many of its commands are followed by a job of their own that waits for a first copy."""
 
@@ -72,6 +78,22 @@ def test_killed_at_every_step_of_every_workflow_all_jobs_end_as_they_would_have(
     words, world = str(tmp_path / "catalog.db"), tmp_path / "world.db"
     assert live_through(words, world, moment) >= least
     assert_well(words, world)
+
+
+@pytest.mark.lab
+def test_killed_amid_what_a_cancelled_job_takes_back_both_sides_are_as_they_were(tmp_path: Path) -> None:
+    """Each job is cancelled after each of its effects; its vault is killed there, and on the way back."""
+    words, world = str(tmp_path / "catalog.db"), tmp_path / "world.db"
+    assert live_through(words, world, "cancelled") >= len(EFFECTS) + 14
+    catalog, sites = SqlCatalog(words), FakeSites(world)
+    with catalog.reading() as books:
+        jobs, item = books.jobs.list(VAULT), books.items.get(VAULT, ITEM)
+    catalog.close()
+    assert Counter(job.command for job in jobs if job.state is JobState.CANCELLED) == CANCELLED
+    assert {job.state for job in jobs} == {JobState.CANCELLED, JobState.SUCCEEDED}
+    assert not [task for job in jobs for task in job.tasks if task.state is TaskState.RUNNING]
+    assert item.protection is Protection.UNPROTECTED
+    assert sites.standing(ITEM) == {"machines": [], "points": [], "marks": [], "related": []}
 
 
 @pytest.mark.lab

@@ -92,7 +92,9 @@ def test_what_a_host_says_of_a_group_is_known_until_it_is_gone(
     assert postings.said("h1", "web") is None
     hosts.report(Report("h1", 1, 0, {"web": {"state": "replicating"}}), NOW)
     assert postings.said("h1", "web") == {"state": "replicating"}
-    hosts.report(Report("h1", 2, 1, {}, ("web",)), NOW)
+    hosts.report(Report("h1", 2, 1, {"web~2": {"state": "waiting"}, "webcam": {"state": "paused"}}), NOW)
+    assert postings.said("h1", "web") == {"state": "waiting"}, "the newest generation"
+    hosts.report(Report("h1", 3, 2, {}, ("web", "web~2")), NOW)
     assert postings.said("h1", "web") is None
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from bascule.control.workflows.ends import Ends
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
-from bascule.drivers.sites.hosts import Lines, RecoveryHosts, SourceHosts
+from bascule.drivers.sites.hosts import AwayHosts, HomeHosts, Lines, RecoveryHosts, SourceHosts, Way
 from bascule.model.errors import Underway
 from bascule.model.policies import Policy
 from bascule.model.vault.item import Command, Protection
@@ -37,7 +37,7 @@ class Estate:
         ids = [self.house.join(desk.path(name)).host for name in ("source", "recovery")]
         key = str(desk.path("main.key"))
         self.route = Route(ids[0], machine, ids[1], desk.store, key)
-        self.lines = Lines(self.house.behind.postings, self.route_of)
+        self.lines = Lines(self.house.behind.postings, self.way_of)
         self.recovery = RecoveryHosts(self.lines)
         self.begin()
         cleanup.callback(self.end)
@@ -45,14 +45,16 @@ class Estate:
     def hear(self, news: News) -> None:
         self.nodes[-1].jobs.hear(news)
 
-    def route_of(self, vault: str, item: str) -> tuple[Route, Policy]:
+    def way_of(self, vault: str, item: str) -> Way:
         assert (vault, item) == (VAULT, ITEM)
-        return self.route, Policy(interval_seconds=1, rpo_threshold_seconds=60, resync_hours="any")
+        found = self.node.item()
+        policy = Policy(interval_seconds=1, rpo_threshold_seconds=60, resync_hours="any")
+        return Way(found.route, policy, found.bound_for or found.route.source)
 
     def begin(self) -> None:
         """Start a process's part of the vault."""
         catalog = SqlCatalog(str(self.desk.path("catalog.db")))
-        ends = Ends(SourceHosts(self.lines), self.recovery)
+        ends = Ends(SourceHosts(self.lines), self.recovery, HomeHosts(self.lines), AwayHosts(self.lines))
         sites = FakeSites(self.desk.path("no.db"))
         self.nodes.append(start(catalog, sites, ends=ends, route=self.route))
 

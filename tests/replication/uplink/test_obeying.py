@@ -93,3 +93,18 @@ def test_a_vault_cannot_have_commands_run_on_a_host(folder: ProviderFolder) -> N
     found = folder.item("web").wish()
     assert found is not None
     assert (found.policy.before, found.policy.agent) == (("hold",), "/own.socket")
+
+
+def test_a_group_is_meant_in_the_generation_that_is_here_and_let_go_of_with_all(
+    folder: ProviderFolder,
+) -> None:
+    for number, group in enumerate(("web", "web~2", "webcam"), 1):
+        obey(folder, command("protect", number, group, **PROTECT))
+    obey(folder, command("pause", 4))
+    obey(folder, command("unprotect", 5))
+    assert [item.group for item in folder.items()] == ["webcam"]
+    obey(folder, command("protect", 6, "web~3", **PROTECT))
+    obey(folder, command("pause", 7))
+    found = folder.item("web~3").wish()
+    assert found is not None
+    assert found.is_paused

@@ -48,10 +48,14 @@ def test_commands_results_and_reports_are_read_as_they_were_written(
 ) -> None:
     commands = (Command(1, "c1", "pause", "web", fields),)
     assert messages.commands_from(messages.commands_written(commands)) == commands
-    results = (Result(1, "c1", True, number), Result(2, "c2", False, 0, "refused", "why", "cure"))
+    results: tuple[Result, ...] = (
+        Result(1, "c1", True, number, value="web/3"),
+        Result(2, "c2", False, 0, "refused", "why", "cure"),
+        Result(3, "c3", False, 0, "unavailable", "why", "cure", is_passing=True),
+    )
     exchange = Exchange("h1", number, results)
     assert messages.exchange_from(messages.written(exchange)) == exchange
-    report = Report("h1", number, 0, {"web": fields}, ("db",))
+    report = Report("h1", number, 0, {"web~2": fields}, ("db",))
     assert messages.report_from(messages.written(report)) == report
     report = Report("h1", number, 0, machines=("one#web",))
     assert messages.report_from(messages.written(report)) == report

@@ -15,9 +15,8 @@ from bascule.control.service.service import Service, service
 from bascule.control.workflows.book import workflows
 from bascule.control.workflows.ends import Ends
 from bascule.drivers.catalog.catalog import SqlCatalog
-from bascule.drivers.sites.hosts import Lines, RecoveryHosts, SourceHosts
+from bascule.drivers.sites.hosts import AwayHosts, HomeHosts, Lines, RecoveryHosts, SourceHosts, Way
 from bascule.model.policies import Policy
-from bascule.model.vault.route import Route
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.postings import Postings
 
@@ -42,9 +41,9 @@ def running(
     queue = DurableQueue(catalog.engine, node)
     jobs = Jobs(catalog, queue, clock, ids)
     runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
-    lines = Lines(postings, partial(_route, catalog))
+    lines = Lines(postings, partial(_way, catalog))
     recovery = RecoveryHosts(lines)
-    runner.serve(workflows(Ends(SourceHosts(lines), recovery)), nodes)
+    runner.serve(workflows(Ends(SourceHosts(lines), recovery, HomeHosts(lines), AwayHosts(lines))), nodes)
     desks = service(catalog, jobs, entrance, recovery, clock, ids)
     try:
         yield Engine(node, catalog, runner, desks, jobs)
@@ -53,8 +52,9 @@ def running(
         desks.gate.settle()
 
 
-def _route(catalog: SqlCatalog, vault: str, item: str) -> tuple[Route, Policy]:
+def _way(catalog: SqlCatalog, vault: str, item: str) -> Way:
     with catalog.reading() as books:
-        route = books.items.get(vault, item).route
+        found = books.items.get(vault, item)
+        route = found.route
         policy = books.policies.get(vault, route.policy).policy if route.policy else Policy()
-    return route, policy
+    return Way(route, policy, found.bound_for or route.source)

@@ -18,4 +18,5 @@ def enable(run: Run, ends: Ends) -> Ending:
         return Ending(Fact.RELATED, then=Command.FINALIZE)
     except Cancelled:
         run.step("take the relationship back", ends.source.unrelate, firmly=True)
+        run.step("remove the points", ends.recovery.forget, firmly=True)
         return Ending(Fact.ABANDONED, is_stopped=True)

@@ -18,5 +18,8 @@ def reprotect(run: Run, ends: Ends) -> Ending:
             run.step("replicate again", ends.home.relate_again)
         return Ending(Fact.RELATED, then=Command.FINALIZE)
     except Cancelled:
-        # Nothing was done: there is one step, and it looks at the flag before it is taken.
+        if run.is_away:
+            run.step("replicate back no more", ends.away.unrelate_back, firmly=True)
+        else:
+            run.step("replicate no more", ends.source.unrelate, firmly=True)
         return Ending(Fact.ABANDONED, is_stopped=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from bascule.model.errors import Fenced
+from bascule.model.generations import family, number_of
 from bascule.model.vault.commands import Json, Result
 from bascule.ports.vault.postings import Posting
 
@@ -42,12 +43,16 @@ class SqlPostings:
         return result
 
     def said(self, host: str, group: str) -> Mapping[str, Json] | None:
-        """Return what a host said last of a group."""
+        """Return what a host said last of the newest generation of a group that it has."""
         with self._database.read() as rows:
-            found = rows.execute("SELECT fields FROM facts WHERE host=? AND grp=?", (host, group)).fetchone()
-        if found is None:
+            later = f"{group}~*"
+            found = rows.execute(
+                "SELECT grp, fields FROM facts WHERE host=? AND (grp=? OR grp GLOB ?)", (host, group, later)
+            ).fetchall()
+        of_group = [(number_of(name), text) for name, text in found if family(name) == group]
+        if not of_group:
             return None
-        fields: Mapping[str, Json] = json.loads(found[0])
+        fields: Mapping[str, Json] = json.loads(max(of_group)[1])
         return fields
 
 

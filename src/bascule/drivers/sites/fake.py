@@ -261,7 +261,7 @@ class FakeHome:
 
     def relate_again(self, order: Order) -> None:
         """Replicate from home again."""
-        again = "UPDATE related SET is_fenced = 0 WHERE item = :item"
+        again = "INSERT OR REPLACE INTO related (item) VALUES (:item)"
         self._sites.do(order, "relate again", (again, _unmark("back", "off at home")))
 
 

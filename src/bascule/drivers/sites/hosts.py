@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from bascule.model.errors import Refused, Underway
@@ -23,35 +23,53 @@ from bascule.ports.vault.postings import Posting, Postings
 
 _REPLICATING = {"replicating", "machine is off"}
 
-RouteOf = Callable[[str, str], tuple[Route, Policy]]
-"""Returns the route and the policy of an item of a vault."""
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an item is replicated, and to which host it would come home."""
+
+    route: Route
+    policy: Policy
+    home: str
+
+
+WayOf = Callable[[str, str], Way]
+"""Returns the way of an item of a vault."""
 
 
 class Lines:
     """Asks hosts, for both ends. Safe to use from several threads."""
 
-    def __init__(self, postings: Postings, route_of: RouteOf) -> None:
+    def __init__(self, postings: Postings, way_of: WayOf) -> None:
         self._postings = postings
-        self._route_of = route_of
+        self._way_of = way_of
 
     def route(self, order: Order) -> Route:
         """Return the route of the item that is meant."""
-        return self._route_of(order.vault, order.item)[0]
+        return self._way_of(order.vault, order.item).route
+
+    def home(self, order: Order) -> str:
+        """Return the host to which the item would come home."""
+        return self._way_of(order.vault, order.item).home
+
+    def place(self, order: Order) -> dict[str, Json]:
+        """Return where points are, and what opens it."""
+        route = self.route(order)
+        return {"store": route.store, "key_file": route.key_file}
 
     def wish(self, order: Order) -> dict[str, Json]:
         """Return what the source is to protect, and how."""
-        route, policy = self._route_of(order.vault, order.item)
+        return {"machines": [self.route(order).machine], **self.place(order), "policy": self.policy(order)}
+
+    def policy(self, order: Order) -> dict[str, Json]:
+        """Return how points are to be made and kept."""
+        policy = self._way_of(order.vault, order.item).policy
         return {
-            "machines": [route.machine],
-            "store": route.store,
-            "key_file": route.key_file,
-            "policy": {
-                "interval_seconds": policy.interval_seconds,
-                "retention": policy.retention,
-                "rpo_threshold_seconds": policy.rpo_threshold_seconds,
-                "resync_hours": policy.resync_hours,
-                "app_consistent_seconds": policy.app_consistent_seconds,
-            },
+            "interval_seconds": policy.interval_seconds,
+            "retention": policy.retention,
+            "rpo_threshold_seconds": policy.rpo_threshold_seconds,
+            "resync_hours": policy.resync_hours,
+            "app_consistent_seconds": policy.app_consistent_seconds,
         }
 
     def ask(self, order: Order, host: str, verb: str, arguments: Mapping[str, Json]) -> Result | None:
@@ -76,9 +94,20 @@ class Lines:
             raise Underway(f"host {host} has not told yet what became of {verb} {order.item}")
         return result
 
-    def said(self, order: Order) -> Mapping[str, Json] | None:
-        """Return what the source said last of the item, None if nothing or that it is gone."""
-        return self._postings.said(self.route(order).source, order.item)
+    def said(self, order: Order, host: str) -> Mapping[str, Json] | None:
+        """Return what a host said last of the item, None if nothing or that it is gone."""
+        return self._postings.said(host, order.item)
+
+    def has_point(self, order: Order, host: str) -> bool:
+        """Tell whether a host replicates the item as it was last told to, and made a point."""
+        said = heard(self.said(order, host))
+        return said is not None and said.get("newest") is not None and said.get("state") in _REPLICATING
+
+    def let_go_at(self, order: Order, host: str) -> None:
+        """Have a host replicate the item no more, and wait until it says that it does not."""
+        self.answer(order, host, "unprotect", {})
+        if self.said(order, host) is not None:
+            raise Underway(f"host {host} has not told yet that it let go of {order.item}")
 
 
 class SourceHosts:
@@ -97,8 +126,7 @@ class SourceHosts:
 
     def is_seeded(self, order: Order) -> bool:
         """Tell whether there is a point, and the host obeys the newest wish."""
-        said = self._of_newest_wish(order)
-        return said is not None and said.get("newest") is not None and said.get("state") in _REPLICATING
+        return self._lines.has_point(order, self._lines.route(order).source)
 
     def resync(self, order: Order) -> int:
         """Have the source compare, and return the generation of its wish."""
@@ -106,7 +134,7 @@ class SourceHosts:
 
     def is_equal(self, order: Order, resync: int) -> bool:
         """Tell whether the source has heard the wish of that generation, and did all resyncs since."""
-        said = self._of_newest_wish(order)
+        said = heard(self._lines.said(order, self._lines.route(order).source))
         if said is None or _whole(said.get("generation")) < resync:
             return False
         wish = said.get("wish")
@@ -114,20 +142,14 @@ class SourceHosts:
 
     def unrelate(self, order: Order) -> None:
         """Have the source let go, and wait until it says that it has."""
-        self._have(order, "unprotect", {})
-        if self._lines.said(order) is not None:
-            host = self._lines.route(order).source
-            raise Underway(f"host {host} has not told yet that it let go of {order.item}")
+        self._lines.let_go_at(order, self._lines.route(order).source)
+
+    def hand_over(self, order: Order) -> None:
+        """Have the source shut the machine down and send what it wrote."""
+        self._have(order, "hand-over", self._lines.place(order))
 
     def _have(self, order: Order, verb: str, arguments: Mapping[str, Json]) -> Result:
         return self._lines.answer(order, self._lines.route(order).source, verb, arguments)
-
-    def _of_newest_wish(self, order: Order) -> Mapping[str, Json] | None:
-        said = self._lines.said(order)
-        wish = said and said.get("wish")
-        if not said or not isinstance(wish, Mapping) or said.get("generation") != wish.get("generation"):
-            return None
-        return said
 
 
 class RecoveryHosts:
@@ -173,20 +195,102 @@ class RecoveryHosts:
         """
         session = self._have(_part(order, "owner"), "owner")
         source = self._lines.route(order).source
-        self._lines.ask(_part(order, "resume"), source, "resume", {"take_over": session})
+        arguments = {**self._lines.place(order), "session": session}
+        self._lines.ask(_part(order, "take back"), source, "take-back", arguments)
 
     def keep_only(self, order: Order) -> None:
         """Commit, which removes the other points."""
         self._have(order, "commit")
+
+    def reshape(self, order: Order, settings: str) -> None:
+        """Have the recovery side keep what the machine is to be."""
+        self._have(order, "shape", settings=settings)
 
     def forget(self, order: Order) -> None:
         """Remove points and what a recovery left."""
         self._have(order, "forget")
 
     def _have(self, order: Order, verb: str, **arguments: Json) -> str:
-        route = self._lines.route(order)
-        place = {"store": route.store, "key_file": route.key_file}
-        return self._lines.answer(order, route.recovery, verb, {**place, **arguments}).value
+        place, host = self._lines.place(order), self._lines.route(order).recovery
+        return self._lines.answer(order, host, verb, {**place, **arguments}).value
+
+
+class HomeHosts:
+    """See ``ports.sites.HomeSite``."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def check(self, order: Order) -> None:
+        """Refuse a host to which no machine can come."""
+        self._have(order, "check-recovery")
+
+    def level(self, order: Order) -> None:
+        """Have new disks made equal to the newest point, which may take hours."""
+        self._have(order, "level")
+
+    def come_home(self, order: Order, *, whole: bool) -> str:
+        """Have the machine started with all that it wrote."""
+        return f"{order.item}/{self._have(order, 'come-home', whole=whole)}"
+
+    def give_up(self, order: Order) -> None:
+        """Have a failback taken away."""
+        self._have(order, "give-up")
+
+    def keep(self, order: Order) -> None:
+        """Commit, which removes the other points."""
+        self._have(order, "commit")
+
+    def relate_again(self, order: Order) -> None:
+        """Have the machine that came home replicated from there."""
+        self._have(order, "relate", policy=self._lines.policy(order))
+
+    def _have(self, order: Order, verb: str, **arguments: Json) -> str:
+        place, host = self._lines.place(order), self._lines.home(order)
+        return self._lines.answer(order, host, verb, {**place, **arguments}).value
+
+
+class AwayHosts:
+    """See ``ports.sites.AwaySite``."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def relate_back(self, order: Order) -> None:
+        """Have the machine replicated from where it works."""
+        self._have(order, "relate", policy=self._lines.policy(order))
+
+    def is_seeded_back(self, order: Order) -> bool:
+        """Tell whether that has a point."""
+        return self._lines.has_point(order, self._lines.route(order).recovery)
+
+    def unrelate_back(self, order: Order) -> None:
+        """Have it replicated no more."""
+        self._lines.let_go_at(order, self._lines.route(order).recovery)
+
+    def hand_over(self, order: Order) -> None:
+        """Have the machine shut down and send what it wrote."""
+        self._have(order, "hand-over")
+
+    def take_back(self, order: Order) -> None:
+        """Have the machine run again and be replicated on."""
+        self._have(order, "take-back")
+
+    def release(self, order: Order) -> None:
+        """Have the machine removed with its disks."""
+        self._have(order, "release")
+
+    def _have(self, order: Order, verb: str, **arguments: Json) -> None:
+        place, host = self._lines.place(order), self._lines.route(order).recovery
+        self._lines.answer(order, host, verb, {**place, **arguments})
+
+
+def heard(said: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
+    """Return what a host said, if that is about the newest wish that it was told."""
+    wish = said and said.get("wish")
+    if not said or not isinstance(wish, Mapping) or said.get("generation") != wish.get("generation"):
+        return None
+    return said
 
 
 def _id(order: Order) -> str:

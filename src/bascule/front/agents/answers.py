@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from bascule.model.errors import Refused
+from bascule.model.generations import family
 from bascule.model.vault.commands import Command
 from bascule.ports.chance import Clock
 from bascule.ports.vault.audit import Audit, Deed
@@ -87,9 +88,9 @@ class Answers:
         kept = self._hosts.report(said, self._clock.now())
         for group, fields in said.groups.items():
             if _NEWS & fields.keys():
-                self._tell(News(group=group))
+                self._tell(News(group=family(group)))
         for group in said.gone:
-            self._tell(News(group=group))
+            self._tell(News(group=family(group)))
         return messages.kept_written(kept)
 
     def waited_for(self) -> frozenset[str]:

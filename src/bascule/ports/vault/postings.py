@@ -42,4 +42,7 @@ class Postings(Protocol):
         """
 
     def said(self, host: str, group: str) -> Mapping[str, Json] | None:
-        """Return what a host said last of a group, None if nothing or that it is gone."""
+        """Return what a host said last of a group, None if nothing or that it is gone.
+
+        Of several generations of a group that it has the newest one is meant.
+        """

@@ -12,24 +12,26 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from bascule.model.errors import Missing
+from bascule.model.errors import Missing, Refused
 from bascule.model.vault.commands import Command
 from bascule.ports.chance import Clock
 from bascule.wire.control.strict import Fields
 
+from .. import fail_back as failing_back
 from .. import fail_over as failing_over
 from .. import rehearsal
 from ..generations import lineage
 from ..owning import writer_of
-from ..pedigree import current, decided, recorded
+from ..pedigree import current, decided, recorded, returning
 from ..record import Kind, Phase, Record
-from ..shapes.asked import NOTHING
-from ..shapes.kept import kept
-from ..shapes.shape import Shape
-from ..site import Site, members_at
+from ..shapes.asked import NOTHING, asked_in
+from ..shapes.kept import Kept, keep, kept
+from ..shapes.shape import Shape, refuse_unknown
+from ..site import Site, members_at, refuse_unfit
 
 _POINTS_MAX = 200
 _PATH_MAX = 4096
+_SETTINGS_MAX = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Place:
 
     store: str
     key_file: str
+
+    @classmethod
+    def of(cls, command: Command) -> Place:
+        """Return the place that a command names."""
+        asked = Fields(command.arguments)
+        return cls(asked.text("store", _PATH_MAX), asked.text("key_file", _PATH_MAX))
 
 
 OpenSite = Callable[[Place], AbstractContextManager[Site]]
@@ -65,16 +73,18 @@ def verbs(open_site: OpenSite, clock: Clock) -> Mapping[str, Callable[[Command],
         "test": _test,
         "clean-up": clean_up,
         "forget": _forget,
+        "shape": _keep_shape,
+        "level": _level,
+        "come-home": _come_home,
+        "give-up": _give_up,
     }
     return {name: _bound(verb, open_site) for name, verb in found.items()}
 
 
 def _bound(verb: Verb, open_site: OpenSite) -> Callable[[Command], str]:
     def carry_out(command: Command) -> str:
-        asked = Fields(command.arguments)
-        place = Place(asked.text("store", _PATH_MAX), asked.text("key_file", _PATH_MAX))
-        with open_site(place) as site:
-            return verb(site, command.group, asked)
+        with open_site(Place.of(command)) as site:
+            return verb(site, command.group, Fields(command.arguments))
 
     return carry_out
 
@@ -137,8 +147,57 @@ def _cancel(site: Site, group: str, _asked: Fields) -> str:
 
 
 def _commit(site: Site, group: str, _asked: Fields) -> str:
-    log, _ = decided(site, group)
-    return failing_over.commit(site, log).log
+    log, kind = decided(site, group)
+    verb = failing_back if kind is Kind.FAILBACK else failing_over
+    record: Record = verb.commit(site, log)
+    return record.log
+
+
+def _level(site: Site, group: str, _asked: Fields) -> str:
+    log, phase = returning(site, group)
+    if phase in (None, Phase.SYNCING):
+        failing_back.synchronise(site, log, Shape())
+    return ""
+
+
+def _come_home(site: Site, group: str, asked: Fields) -> str:
+    """Bring the machines home after they were handed over, and return the point that they go on from."""
+    log, phase = returning(site, group)
+    if phase in (None, Phase.SYNCING):
+        failing_back.synchronise(site, log, Shape(), whole=asked.flag("whole"))
+    record, _ = failing_back.complete(site, log)
+    return str(record.number)
+
+
+def _give_up(site: Site, group: str, _asked: Fields) -> str:
+    try:
+        log, phase = returning(site, group)
+    except Missing:
+        return ""
+    if phase is not None:
+        failing_back.cancel(site, log)
+    return ""
+
+
+def _keep_shape(site: Site, group: str, asked: Fields) -> str:
+    """Keep what machines are to be, once for all that a document says; what cannot be is refused."""
+    try:
+        document = json.loads(asked.text("settings", _SETTINGS_MAX))
+        wanted = Kept(
+            *(asked_in(document[name]) if name in document else NOTHING for name in ("failover", "test"))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"the settings cannot be read: {error!r}", cure="give what is kept as JSON", code="malformed"
+        ) from error
+    with site.vault.peek(current(site.vault, group)) as point:
+        machines = point.info.machines
+        for said in (wanted.failover, wanted.test):
+            refuse_unknown(said, machines)
+        for shape in (wanted.shape(NOTHING), wanted.test_shape(NOTHING)):
+            refuse_unfit(site, [shape.of(machine) for machine in machines])
+    keep(site.records, group, wanted)
+    return ""
 
 
 def _test(site: Site, group: str, asked: Fields) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bascule.model.errors import Damaged, Missing, Refused
+from bascule.model.generations import family, number_of
 from bascule.model.items import Wish
 from bascule.model.policies import AUTO, OFF, Policy
 from bascule.model.vault.commands import Command, Result
@@ -21,14 +22,27 @@ _EXCLUDED_MAX = 256
 
 
 def obey(folder: ProviderFolder, command: Command) -> Result:
-    """Carry a command out once, and say what became of it.
+    """Carry a command out once, and say what became of it. A group is let go of with all its generations.
 
     Errors that pass are raised, and nothing was done.
     """
     try:
-        return Result.of(command, None, _obeyed(folder.item(command.group), command))
+        if command.verb == "unprotect":
+            for item in folder.items():
+                if family(item.group) == command.group != item.group:
+                    item.change(lambda _wish: None)
+        return Result.of(command, None, _obeyed(_meant(folder, command), command))
     except (Refused, Damaged) as error:
         return Result.of(command, error)
+
+
+def _meant(folder: ProviderFolder, command: Command) -> ItemFolder:
+    """Return the group that is named, or the generation of it that this host has."""
+    named = folder.item(command.group)
+    if command.verb == "protect" or named.stamp() is not None:
+        return named
+    mine = (item for item in folder.items() if family(item.group) == command.group)
+    return max(mine, key=lambda item: number_of(item.group), default=named)
 
 
 def wished(before: Wish | None, command: Command) -> Wish:

@@ -71,9 +71,9 @@ class Fields:
         return value
 
     def word(self, name: str, limit: int = 64) -> str:
-        """Return a name: letters, digits, dots and dashes."""
+        """Return a name: letters, digits, dots, dashes, and the tilde of a group's later generations."""
         value = self.text(name, limit)
-        if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", value) is None:
+        if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.~\-]*", value) is None:
             refuse(f"{name} is no name")
         return value
 

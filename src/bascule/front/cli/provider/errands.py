@@ -13,6 +13,7 @@ from bascule.front.cli.tools import Tools
 from bascule.model.errors import Refused
 from bascule.model.vault.commands import Command
 
+from .changing import Sides
 from .checking import complaints
 
 if TYPE_CHECKING:
@@ -28,20 +29,22 @@ def verbs_of(
 ) -> Mapping[str, Callable[[Command], str]]:
     """Return the verbs, each by its name."""
     from bascule.front.cli.replica.words import Where, site_at
-    from bascule.recovery.errands.verbs import verbs
+    from bascule.recovery.errands.verbs import Place, verbs
     from bascule.replication.uplink.obeying import wished
 
     @contextmanager
-    def open_site(place: Place) -> Iterator[Site]:
-        if not host:
+    def open_at(place: Place, words: str) -> Iterator[Site]:
+        if not words:
             raise Refused(
                 "this host takes no machines over",
                 cure="start its provider with --host, which names the host of machines",
                 code="no-host",
             )
-        where = Where(place.store, host, replicas, Path(place.key_file), None)
-        with site_at(tools, where, tools.open_hypervisor(host), _say) as site:
+        where = Where(place.store, words, replicas, Path(place.key_file), None)
+        with site_at(tools, where, tools.open_hypervisor(words), _say) as site:
             yield site
+
+    sides = Sides(tools, provider, host, lambda command, words: open_at(Place.of(command), words))
 
     def check_source(command: Command) -> str:
         item = provider.item(command.group)
@@ -50,7 +53,11 @@ def verbs_of(
         found.refuse()
         return ""
 
-    return {"check-source": check_source, **verbs(open_site, tools.clock)}
+    return {
+        "check-source": check_source,
+        **sides.verbs(),
+        **verbs(lambda place: open_at(place, host), tools.clock),
+    }
 
 
 def _say(text: str) -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 from bascule.front.cli.words.quantities import bytes_text, seconds_from
 
 from .agreeing import Yes, agreed, of_hand_over, of_release, of_return
 from .asking import Names, Networks, Words, asked_from
+from .leaving import Leaving
 from .words import Folder, Group, Where, show, site_of
 
 if TYPE_CHECKING:
-    from bascule.model.items import Wish
     from bascule.recovery.shapes.shape import Shape
     from bascule.recovery.site import Site
-    from bascule.replication.members import Member
-
-_WAITS_SECONDS = 120.0
-_LOOK_SECONDS = 0.1
 
 Provider = Annotated[
     Path | None,
@@ -72,74 +65,20 @@ def hand_over(
     Example:
       bascule replica hand-over /srv/points web --host /srv/vm --within 2m
     """
-    from bascule.recovery.hand_over import hand_over as handed_over
-    from bascule.recovery.hand_over import refuse_elsewhere
     from bascule.recovery.pedigree import current
-    from bascule.replication.replicator import Names as Kept
-    from bascule.replication.replicator import Replicator, World
+    from bascule.replication.provider.folder import ProviderFolder
 
     screen, tools = Screen(is_json=is_json), tools_of(context)
     where = Where(store, host, folder, key_file, passphrase_file)
+    named = str(provider or tools.settings.get("BASCULE_PROVIDER", ""))
+    place = ProviderFolder(Path(named).absolute()) if named else None
     with site_of(context, where, screen) as site:
-        log = current(site.vault, group)
-        members = _members(site, log)
-        refuse_elsewhere(site, log, list(members))
-        agreed(screen, of_hand_over(log, members), yes=yes)
-        _let_go(tools, provider, log)
-        world = World(site.vault, tools.clock, tools.open_source, site.conduct)
-        replicator = Replicator(world, list(members.values()), Kept(log, tools.who))
-
-        def make_point() -> None:
-            try:
-                replicator.cycle()
-            finally:
-                replicator.close()
-
-        handed_over(site, log, list(members), make_point, seconds_from(within))
-        with site.vault.peek(log) as newest:
-            number = newest.info.number
-    document = {"group": log, "point": number, "machines": list(members)}
+        leaving = Leaving(tools, site, place, current(site.vault, group))
+        agreed(screen, of_hand_over(leaving.log, leaving.members), yes=yes)
+        number = leaving.hand_over(seconds_from(within))
+    log = leaving.log
+    document = {"group": log, "point": number, "machines": list(leaving.members)}
     screen.show(document, [f"{log} is handed over with point {log}/{number}; nothing is missing behind it."])
-
-
-def _members(site: Site, log: str) -> dict[str, Member]:
-    """Return the machines of a group by their names on this host."""
-    from bascule.recovery.shapes.shape import Shape
-    from bascule.replication.members import Member
-
-    with site.vault.peek(log) as point:
-        names = {machine.id: Shape().of(machine).name for machine in point.info.machines}
-    return {
-        name: Member(machine, partial(site.hypervisor.adopt, name), partial(site.hypervisor.definition, name))
-        for machine, name in names.items()
-    }
-
-
-def _let_go(tools: Tools, folder: Path | None, log: str) -> None:
-    """Have the provider of this host let go of a group, if there is one and it lives."""
-    from bascule.model.errors import Unavailable
-    from bascule.model.items import State
-    from bascule.replication.provider.folder import ProviderFolder
-
-    named = str(folder or tools.settings.get("BASCULE_PROVIDER", ""))
-    if not named:
-        return
-    place = ProviderFolder(Path(named).absolute())
-    item = place.item(log)
-    if item.stamp() is None:
-        return
-    item.change(_handed)
-    deadline = tools.clock.monotonic() + _WAITS_SECONDS
-    while place.heartbeat().is_running and item.facts().state not in (State.HANDED_OVER, State.FENCED):
-        if tools.clock.monotonic() > deadline:
-            raise Unavailable(
-                f"the provider in {named} does not let go of {log}", cure="look at `bascule status`"
-            )
-        tools.clock.sleep(_LOOK_SECONDS)
-
-
-def _handed(wish: Wish | None) -> Wish | None:
-    return None if wish is None else replace(wish, hand_over=True)
 
 
 def fail_back(
