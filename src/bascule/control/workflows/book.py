@@ -8,20 +8,20 @@ from functools import partial
 from bascule.control.jobs.runner import Workflow
 from bascule.model.vault.item import Command
 
-from .cancel import cancel
-from .change_point import change_point
-from .commit import commit
-from .disable import disable
-from .enable import enable
+from .crossing.cancel import cancel
+from .crossing.change_point import change_point
+from .crossing.commit import commit
+from .crossing.fail_back import fail_back
+from .crossing.fail_over import fail_over
+from .crossing.planned import planned_fail_over
 from .ends import Ends
-from .fail_back import fail_back
-from .fail_over import fail_over
-from .finalize import finalize
-from .planned import planned_fail_over
+from .protecting.disable import disable
+from .protecting.enable import enable
+from .protecting.finalize import finalize
+from .protecting.reprotect import reprotect
+from .protecting.resync import resync
+from .protecting.update import update
 from .rehearse import clean_up, rehearse
-from .reprotect import reprotect
-from .resync import resync
-from .update import update
 
 
 def workflows(ends: Ends) -> Mapping[Command, Workflow]:

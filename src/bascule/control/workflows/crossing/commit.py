@@ -6,7 +6,7 @@ from bascule.control.jobs.run import Ending, Run
 from bascule.model.errors import Cancelled
 from bascule.model.vault.item import Fact
 
-from .ends import Ends
+from ..ends import Ends
 
 
 def commit(run: Run, ends: Ends) -> Ending:

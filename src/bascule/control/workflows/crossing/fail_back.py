@@ -13,7 +13,7 @@ from bascule.model.errors import Cancelled, Refused
 from bascule.model.vault.item import Fact
 from bascule.ports.sites import Order
 
-from .ends import Ends
+from ..ends import Ends
 
 DOWNLOAD, SYNCHRONISE = "download", "synchronise"
 _QUESTION = "The disks at home are synchronised. Complete the failover? The machine is shut down over there."

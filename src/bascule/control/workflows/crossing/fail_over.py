@@ -11,7 +11,7 @@ from bascule.model.errors import Cancelled
 from bascule.model.vault.item import Fact
 from bascule.ports.sites import Order, Purpose
 
-from .ends import Ends
+from ..ends import Ends
 
 
 def fail_over(run: Run, ends: Ends) -> Ending:

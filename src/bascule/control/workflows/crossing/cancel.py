@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.control.jobs.run import Ending, Run
 from bascule.model.vault.item import Fact
 
-from .ends import Ends
+from ..ends import Ends
 from .fail_back import take_away
 from .fail_over import take_back
 

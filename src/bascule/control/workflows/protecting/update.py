@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.control.jobs.run import Ending, Run
 from bascule.ports.sites import Order
 
-from .ends import Ends
+from ..ends import Ends
 
 
 def update(run: Run, ends: Ends) -> Ending:

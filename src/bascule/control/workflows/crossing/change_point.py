@@ -7,7 +7,7 @@ from bascule.model.errors import Cancelled, Refused
 from bascule.model.vault.item import Fact
 from bascule.ports.sites import Order, Purpose
 
-from .ends import Ends
+from ..ends import Ends
 
 
 def change_point(run: Run, ends: Ends) -> Ending:

@@ -6,7 +6,7 @@ from bascule.control.jobs.run import Ending, Run
 from bascule.model.vault.item import Fact
 from bascule.ports.sites import Order, Purpose
 
-from .ends import Ends
+from ..ends import Ends
 
 
 def disable(run: Run, ends: Ends) -> Ending:

@@ -1,0 +1,1 @@
+"""Machines that change sides: over, home, and for good."""

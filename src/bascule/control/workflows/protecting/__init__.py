@@ -1,0 +1,1 @@
+"""Replicated or not, from which side, and to become what."""
