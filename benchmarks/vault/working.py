@@ -50,7 +50,7 @@ def jobs_per_second(folder: Path, count: int) -> float:
     jobs = Jobs(catalog, queue, clock, ids)
     sites = FakeSites(folder / "sites.db")
     runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
-    runner.serve(workflows(Ends(sites, sites)), nodes)
+    runner.serve(workflows(Ends(sites, sites, sites.home, sites.away)), nodes)
     began = time.monotonic()
     for number in range(count):
         jobs.submit("bench", f"i{number}", Command.ENABLE)

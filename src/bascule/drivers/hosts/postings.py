@@ -45,9 +45,10 @@ class SqlPostings:
     def said(self, host: str, group: str) -> Mapping[str, Json] | None:
         """Return what a host said last of the newest generation of a group that it has."""
         with self._database.read() as rows:
-            later = f"{group}~*"
+            later = f"{group}~"
             found = rows.execute(
-                "SELECT grp, fields FROM facts WHERE host=? AND (grp=? OR grp GLOB ?)", (host, group, later)
+                "SELECT grp, fields FROM facts WHERE host=? AND (grp=? OR substr(grp, 1, ?)=?)",
+                (host, group, len(later), later),
             ).fetchall()
         of_group = [(number_of(name), text) for name, text in found if family(name) == group]
         if not of_group:
