@@ -17,6 +17,7 @@ from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Repli
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Catalog
@@ -36,6 +37,8 @@ SHELVES: dict[str, Any] = {
     "servers": Server("north", "h1", "site-1", "one", 4.5),
     "protectable": ProtectableItem("north", "h1.web", "site-1", "h1", "one#web"),
     "policies": ReplicationPolicy("north", "daily", Policy(applications=("web=postgresql",))),
+    "alerts": AlertSettings("north", ("anna@example.org",), "https://example.org/hook", Health.WARNING),
+    "alert_places": AlertPlace("north", "mail", 7, "node", 8.5),
     "conditions": Condition("north", "web", "153007", Health.WARNING, 7.5, "no new point", "look"),
 }
 
@@ -206,6 +209,7 @@ class CatalogContract:
                 books.events.add(Event("north", at, "web", "153007", Health.CRITICAL, "late", "look"))
             books.events.add(Event("south", 4.0, "web", "153007", Health.HEALTHY, "on time"))
         with catalog.reading() as books:
+            assert [one.at for one in books.events.following("north", 1, 1)] == [2.0]
             newest, second = books.events.list("north", limit=2)
             [last] = books.events.list("north", before=second.number)
             assert [one.at for one in (newest, second, last)] == [3.0, 2.0, 1.0]

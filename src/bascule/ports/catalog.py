@@ -13,6 +13,7 @@ from bascule.model.vault.access import Assignment
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId
+from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event
 from bascule.model.vault.vault import Vault
 
@@ -64,6 +65,9 @@ class EventBook(Protocol):
 
     def list(self, vault: str, limit: int = 1000, before: int = 0) -> tuple[Event, ...]:
         """Return a vault's events, the newest first; only those before a number if one is given."""
+
+    def following(self, vault: str, number: int, limit: int = 1000) -> tuple[Event, ...]:
+        """Return a vault's events after a number, the oldest first."""
 
     def forget(self, before: float) -> int:
         """Remove the events before a moment, and return how many there were."""
@@ -167,6 +171,12 @@ class Books(Protocol):
 
     @property
     def conditions(self) -> Shelf[Condition]: ...
+
+    @property
+    def alerts(self) -> Shelf[AlertSettings]: ...
+
+    @property
+    def alert_places(self) -> Shelf[AlertPlace]: ...
 
     @property
     def events(self) -> EventBook: ...

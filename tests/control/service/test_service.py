@@ -19,6 +19,8 @@ from bascule.model.vault.fabric import Fabric, ProtectableItem, Server
 from bascule.model.vault.item import Command, Protection, Side
 from bascule.model.vault.job import Act, JobId, JobState
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.alerts import AlertSettings
+from bascule.model.vault.signs.event import Event, Health
 from bascule.model.vault.vault import Vault
 from tests.control.service.desks import ANNA, OTTO, OWNER, RITA, ROUTE, desks
 from tests.control.vaults import Node
@@ -315,6 +317,31 @@ def test_a_key_is_of_a_site_and_one_for_a_host_of_a_host_of_the_vault(opened: tu
         service.fabrics.invite(ANNA, "north", "site-9", 60.0)
     with pytest.raises(Missing, match="north has no server h3"):
         service.fabrics.revoke(ANNA, "north", "h3")
+
+
+def test_a_contributor_says_who_gets_mail_and_the_owner_where_it_is_posted_to(
+    opened: tuple[Service, Node],
+) -> None:
+    service, node = opened
+    with node.catalog.writing() as books:
+        books.events.add(Event("north", 1.0, "web", "153007", Health.CRITICAL, "before"))
+    mail = AlertSettings("north", ("anna@example.org",))
+    hook = replace(mail, hook="https://example.org/hook")
+    for who, settings in ((RITA, mail), (OTTO, mail), (ANNA, hook)):
+        with pytest.raises(Refused) as refusal:
+            service.signs.set_alerts(who, settings)
+        assert refusal.value.code == "not-permitted"
+        assert service.signs.alerts(RITA, "north") == AlertSettings("north")
+    service.signs.set_alerts(ANNA, mail)
+    service.signs.set_alerts(OWNER, hook)
+    service.signs.set_alerts(ANNA, replace(hook, least=Health.WARNING))
+    assert service.signs.alerts(RITA, "north").hook == hook.hook
+    with node.catalog.reading() as books:
+        # Of what happened before somebody was to be told, nobody is.
+        assert [(one.id, one.number) for one in books.alert_places.list("north")] == [
+            ("hook", 1),
+            ("mail", 1),
+        ]
 
 
 def test_a_command_is_a_contributors_unless_it_is_named_as_part_of_failing_over_and_back() -> None:

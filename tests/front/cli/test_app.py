@@ -45,7 +45,7 @@ COMMANDS = [
     *(("vault", verb) for verb in ("create", "remove", "ls", "role", "site", "key", "hosts", "revoke")),
     ("vault", "machines"),
     *(("vault", verb) for verb in ("policy", "audit", "protect", "items", "points", "do", "jobs", "job")),
-    *(("vault", verb) for verb in ("steer", "export", "health", "events")),
+    *(("vault", verb) for verb in ("steer", "export", "health", "events", "alerts")),
     ("restore",),
     ("serve-point",),
 ]

@@ -17,8 +17,11 @@ import structlog
 
 from bascule.apps import door
 from bascule.control.service.fabrics import Entrance
+from bascule.control.watch.alerting import Alerting
 from bascule.control.watch.keeping import Keeping
 from bascule.control.watch.watch import Watch
+from bascule.drivers.alarms.alarms import SystemAlarms
+from bascule.drivers.alarms.mail import Relay
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.front.cli.door.behind import VaultDoor
 from bascule.front.cli.vault.settings import SOCKET, Opened, ServerSettings
@@ -51,7 +54,10 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         entrance = Entrance(behind.hosts, behind.authority, partial(_addresses, settings, hosts))
         machine = stack.enter_context(engine.running(catalog, entrance, behind.postings, clock, ids))
         hosts.tell = machine.jobs.hear
-        watch = stack.enter_context(_watching(Watch(catalog, behind.hosts, clock)))
+        watch = Watch(catalog, behind.hosts, clock)
+        stack.enter_context(_beside("watch", watch.run))
+        alarms = SystemAlarms(Relay(*settings.mail))
+        stack.enter_context(_beside("alerts", Alerting(catalog, alarms, clock, machine.node).run))
         api = ApiDoor(settings, behind.authority, clock)
         figures = Figures(machine, behind.hosts, clock)
         pages = Pages(partial(_health, machine, hosts, api, watch, behind), figures.all)
@@ -90,12 +96,12 @@ def _addresses(settings: ServerSettings, hosts: HostsDoor) -> tuple[str, ...]:
 
 
 @contextmanager
-def _watching(watch: Watch) -> Iterator[Watch]:
+def _beside(name: str, run: Callable[[threading.Event], None]) -> Iterator[None]:
     over = threading.Event()
-    thread = threading.Thread(target=watch.run, args=(over,), name="watch")
+    thread = threading.Thread(target=run, args=(over,), name=name)
     thread.start()
     try:
-        yield watch
+        yield
     finally:
         over.set()
         thread.join()

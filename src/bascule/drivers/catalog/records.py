@@ -34,11 +34,21 @@ class SqlEvents:
         if before:
             rows = rows.where(EVENTS.c.number < before)
         found = self._connection.execute(rows.order_by(EVENTS.c.number.desc()).limit(limit)).mappings()
-        return tuple(Event(**{**row, "health": Health(row["health"])}) for row in found)
+        return tuple(map(_event, found))
+
+    def following(self, vault: str, number: int, limit: int = 1000) -> tuple[Event, ...]:
+        """Return a vault's events after a number, the oldest first."""
+        rows = sa.select(EVENTS).where(EVENTS.c.vault == vault, EVENTS.c.number > number)
+        found = self._connection.execute(rows.order_by(EVENTS.c.number).limit(limit)).mappings()
+        return tuple(map(_event, found))
 
     def forget(self, before: float) -> int:
         """Remove the events before a moment."""
         return self._connection.execute(sa.delete(EVENTS).where(EVENTS.c.at < before)).rowcount
+
+
+def _event(row: sa.RowMapping) -> Event:
+    return Event(**{**row, "health": Health(row["health"])})
 
 
 class SqlDeeds:

@@ -19,6 +19,7 @@ from bascule.model.vault.fabric import (
     ReplicationPolicy,
     Server,
 )
+from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Health
 
 from .documents import noun_of, text_of
@@ -129,3 +130,6 @@ class Shelves:
         self.protectable = SqlShelf(connection, ProtectableItem, "protectable machine", {})
         self.policies = SqlShelf(connection, ReplicationPolicy, "policy", {"policy": policy_of})
         self.conditions = SqlShelf(connection, Condition, "condition", {"health": Health})
+        alerts = {"mailboxes": tuple, "least": Health}
+        self.alerts = SqlShelf(connection, AlertSettings, "alert setting", alerts)
+        self.alert_places = SqlShelf(connection, AlertPlace, "place of alerts", {})

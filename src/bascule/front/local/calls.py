@@ -18,6 +18,8 @@ from bascule.model.vault.access import Caller, Role
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Act, JobId
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.alerts import AlertSettings
+from bascule.model.vault.signs.event import Health
 from bascule.wire.control.invitation import invitation_written
 from bascule.wire.control.strict import Fields, parsed
 
@@ -106,6 +108,11 @@ def _act(service: Service, caller: Caller, asked: Fields) -> object:
     return service.jobs.act(caller, _vault(asked), job, act, asked.text("answer", 2000, default=""))
 
 
+def _alerts(asked: Fields) -> AlertSettings:
+    least = Health(str(_word(Health, asked.text("least"), "health")))
+    return AlertSettings(_vault(asked), asked.texts("mailboxes", 100), asked.text("hook", 2000), least)
+
+
 def _vault(asked: Fields) -> str:
     return asked.text("vault", 50)
 
@@ -144,4 +151,6 @@ CALLS: Mapping[str, Call] = {
     ),
     "signs.conditions": lambda s, who, a: s.signs.conditions(who, _vault(a)),
     "signs.events": lambda s, who, a: s.signs.events(who, _vault(a), _LISTED),
+    "signs.alerts": lambda s, who, a: s.signs.alerts(who, _vault(a)),
+    "signs.set_alerts": lambda s, who, a: s.signs.set_alerts(who, _alerts(a)),
 }

@@ -10,6 +10,7 @@ import typer
 
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.stopping import on_stop
+from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, tools_of
 
 from .settings import Opened, ServerSettings
@@ -76,6 +77,8 @@ def serve(
 
     It may be killed at any moment: the next one finishes every job as it would have ended. A folder has
     one server at a time. What it does is logged to standard error; BASCULE_LOG=warning says less.
+    Mail about events goes to the relay that BASCULE_SMTP names as HOST:PORT, from BASCULE_SMTP_FROM, with
+    BASCULE_SMTP_USER and BASCULE_SMTP_PASSWORD if it asks for them.
 
     \b
     Examples:
@@ -85,15 +88,10 @@ def serve(
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
     settings = ServerSettings(
-        folder, postgres, listen, local, tuple(addresses or ()), api, tuple(names or ())
+        folder, postgres, listen, local, tuple(addresses or ()), api, tuple(names or ()), _mail(tools)
     )
     if check:
-        checks = tools.check_vaults(settings)
-        lines = [f"{'well' if one.is_met else 'NOT '}  {one.what}: {one.message}" for one in checks]
-        screen.show({"checks": [one.document for one in checks]}, lines)
-        for one in checks:
-            if one.error is not None:
-                raise one.error
+        _check(tools, screen, settings)
         return
     stop = threading.Event()
 
@@ -119,3 +117,19 @@ def serve(
 
     with on_stop(ask):
         tools.serve_vaults(settings, stop, ready)
+
+
+def _mail(tools: Tools) -> tuple[str, str, str, str]:
+    found, sender = tools.settings, "bascule@localhost"
+    names = (("BASCULE_SMTP", ""), ("BASCULE_SMTP_FROM", sender), ("BASCULE_SMTP_USER", ""))
+    server, sender, user = (found.get(name, default) for name, default in names)
+    return server, sender, user, found.get("BASCULE_SMTP_PASSWORD", "")
+
+
+def _check(tools: Tools, screen: Screen, settings: ServerSettings) -> None:
+    checks = tools.check_vaults(settings)
+    lines = [f"{'well' if one.is_met else 'NOT '}  {one.what}: {one.message}" for one in checks]
+    screen.show({"checks": [one.document for one in checks]}, lines)
+    for one in checks:
+        if one.error is not None:
+            raise one.error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SOCKET = "local.sock"
@@ -12,6 +12,8 @@ SOCKET = "local.sock"
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """``postgres`` is empty for a catalog in the folder; ``addresses`` are where hosts find the door.
+
+    ``mail`` is who takes mail of ours, its sender, and our name and password there.
 
     ``names`` are what else clients call the API by than this machine's name and addresses of its own.
     """
@@ -23,6 +25,7 @@ class ServerSettings:
     addresses: tuple[str, ...] = ()
     api: str = "0.0.0.0:9446"
     names: tuple[str, ...] = ()
+    mail: tuple[str, str, str, str] = field(default=("", "bascule@localhost", "", ""), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

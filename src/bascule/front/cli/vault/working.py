@@ -248,4 +248,39 @@ def events(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
     )
 
 
-COMMANDS = (protect, items, points, do, jobs, job, steer, export, health, events)
+def alerts(
+    *,
+    folder: Folder,
+    vault: VaultName,
+    mailboxes: Annotated[
+        list[str] | None,
+        typer.Option("--mail", metavar="NAME@HOST", help="A mailbox; may be repeated.", show_default=False),
+    ] = None,
+    hook: Annotated[
+        str,
+        typer.Option("--hook", metavar="URL", help="Where events are posted to as JSON.", show_default=False),
+    ] = "",
+    least: Annotated[
+        str, typer.Option("--least", metavar="HEALTH", help="From what on: warning or critical.")
+    ] = "critical",
+    nobody: Annotated[bool, typer.Option("--nobody", help="Tell nobody any more.")] = False,
+    is_json: Json = False,
+) -> None:
+    """Say who is told of a vault's events, in place of who was; or, without options, show who is.
+
+    Mail needs a relay: see `bascule serve --help`.
+
+    \b
+    Example:
+      bascule vault alerts /srv/vaults north --mail anna@example.org --least warning
+    """
+    if mailboxes or hook or nobody:
+        told = {"mailboxes": mailboxes or [], "hook": hook, "least": least}
+        call(folder, "signs.set_alerts", vault=vault, **told)
+    found = call(folder, "signs.alerts", vault=vault)
+    names = [*found["mailboxes"], *([found["hook"]] if found["hook"] else [])]
+    lines = [f"Told of what is {found['least']}: {', '.join(names) or 'nobody'}."]
+    Screen(is_json=is_json).show({"alerts": found}, lines)
+
+
+COMMANDS = (protect, items, points, do, jobs, job, steer, export, health, events, alerts)
