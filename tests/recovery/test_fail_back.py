@@ -15,9 +15,9 @@ from bascule.model.errors import Refused, Unavailable
 from bascule.model.machines import Power
 from bascule.model.notes import from_text
 from bascule.recovery.fail_back import cancel, commit, complete, synchronise
+from bascule.recovery.fail_over import bring_up, fail_over, release
 from bascule.recovery.fail_over import cancel as take_back
 from bascule.recovery.fail_over import commit as stay
-from bascule.recovery.fail_over import fail_over, release
 from bascule.recovery.generations import is_handed_over, lineage
 from bascule.recovery.hand_over import hand_over
 from bascule.recovery.record import Kind, Records
@@ -450,6 +450,21 @@ def test_machines_whose_host_was_down_are_handed_over_as_it_left_them(journey: J
     journey.serving.up.clear()
     journey.hand_over()
     assert all(journey.serving.is_up(folder) for folder in journey.serving.kept)
+    complete(journey.home_site(), AWAY)
+    assert journey.at_home() == held
+
+
+def test_machines_that_were_handed_over_do_not_start_where_they_were(journey: Journey) -> None:
+    """R-FO-7: the other side may be starting them just now, and counts on it that nothing is missing."""
+    journey.hand_over()
+    with pytest.raises(Refused, match="were handed over"):
+        bring_up(journey.site(), GROUP)
+    assert not journey.host.running
+
+
+def test_asked_again_after_the_host_was_down_they_run_at_home_again(journey: Journey) -> None:
+    held = journey.go_home()
+    journey.home.lose_power()
     complete(journey.home_site(), AWAY)
     assert journey.at_home() == held
 

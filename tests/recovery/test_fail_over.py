@@ -230,6 +230,34 @@ def test_machines_that_left_are_not_started_here_again(world: World, tmp_path: P
     assert world.running() == {}
 
 
+def test_asked_again_after_the_host_was_down_it_does_not_only_say_that_they_run(world: World) -> None:
+    fail_over(world.site(), GROUP, SAME)
+    world.host.running["db"].write("root", 0, b"new")
+    held = world.running()
+    world.host.lose_power()
+    world.serving.up.clear()
+    fail_over(world.site(), GROUP, SAME)
+    assert world.running() == held
+    assert all(world.serving.is_up(folder) for folder in world.serving.kept)
+
+
+def test_a_failover_that_died_is_not_gone_on_with_after_another_host_took_over(
+    world: World, tmp_path: Path
+) -> None:
+    """R-FO-7: wherever it died, nothing is started once the machines belong elsewhere."""
+    world.dies_at(steps_of(tmp_path)[0])
+    with pytest.raises(Died):
+        fail_over(world.site(), GROUP, SAME)
+    world.lives()
+    world.host.lose_power()
+    other = World(tmp_path / "other")
+    other.vault = other.serving._vault = world.vault
+    fail_over(other.site(), f"{GROUP}~2", SAME)
+    with pytest.raises(Refused, match=f"{GROUP}~3"):
+        fail_over(world.site(), GROUP, SAME)
+    assert world.running() == {}
+
+
 def test_what_was_written_survives_a_second_asking(world: World) -> None:
     fail_over(world.site(), GROUP, SAME)
     world.host.running["db"].write("root", 0, b"new")

@@ -58,6 +58,15 @@ def test_a_test_counts_only_when_nothing_of_it_is_left(world: World) -> None:
     assert [test.notes for test in rehearsed(world.site(), GROUP)] == ["", "again 0", "again 1"]
 
 
+def test_asked_again_after_the_host_was_down_the_copies_run_again(world: World) -> None:
+    record = rehearse(world.site(), GROUP, APART)
+    world.host.lose_power()
+    world.serving.up.clear()
+    assert rehearse(world.site(), GROUP, APART) == record
+    assert world.running() == world.at(record.number, "-test")
+    assert all(world.serving.is_up(folder) for folder in world.serving.kept)
+
+
 def test_a_test_and_a_failover_do_not_meet(world: World) -> None:
     rehearse(world.site(), GROUP, APART)
     fail_over(world.site(), GROUP, Shape())

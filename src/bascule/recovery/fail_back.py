@@ -37,13 +37,14 @@ from .generations import (
     is_settled,
     lineage,
     refuse_if_left,
+    refuse_unless_here,
 )
 from .orphans import keep_orphan
 from .owning import own, publish, writer_of
 from .record import Kind, Member, Phase, Record, refuse_unless
 from .settling import settle
 from .shapes.shape import Shape, refuse_unknown
-from .site import Site, start
+from .site import Site, is_off, start
 
 _UNDONE = "complete it first: `bascule replica fail-back`, after the hand-over"
 _BEFORE_COMMIT = (Phase.SYNCING, Phase.CHOSEN, Phase.STARTING, Phase.RUNNING)
@@ -247,7 +248,8 @@ def complete(site: Site, group: str) -> tuple[Record, Renewed]:
             record, did = _completed(site, record)
         if record.phase is Phase.CHOSEN:
             record = own(site, record)
-        if record.phase is Phase.STARTING:
+        if record.phase is Phase.STARTING or (record.phase is Phase.RUNNING and is_off(site, record)):
+            refuse_unless_here(site.vault, record.log)
             publish(site, record, lambda definition: _note(record, definition))
             start(site, record)
             record = site.records.advance(record, Phase.RUNNING)

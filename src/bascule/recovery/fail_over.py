@@ -17,12 +17,12 @@ from bascule.model.errors import Refused
 from bascule.model.machines import MachineDefinition
 from bascule.model.notes import MachineNote
 
-from .generations import abandon, begun_by, is_settled, lineage, refuse_if_left
+from .generations import abandon, begun_by, is_settled, lineage, refuse_if_left, refuse_unless_here
 from .owning import own, publish, writer_of
 from .record import Kind, Phase, Record, refuse_unless
 from .settling import settle
 from .shapes.shape import Shape
-from .site import Site, members_at, serve, start, take_away
+from .site import Site, is_off, members_at, serve, start, take_away
 
 _DECIDED = "its machines go home by `bascule replica fail-back` on the other side"
 _AHEAD = (Phase.FENCING, Phase.CHOSEN, Phase.STARTING)
@@ -38,7 +38,8 @@ def fail_over(
             record = _chosen(site, record, shape, number)
         if record.phase is Phase.CHOSEN:
             record = own(site, record)
-        if record.phase is Phase.STARTING:
+        if record.phase is Phase.STARTING or (record.phase is Phase.RUNNING and is_off(site, record)):
+            refuse_unless_here(site.vault, record.log)
             serve(site, record)
             publish(site, record, _note)
             start(site, record)
@@ -101,7 +102,7 @@ def bring_up(site: Site, group: str) -> Record:
         refuse_unless(
             record, (Phase.RUNNING, Phase.COMMITTED), "start", "ask for the failover again, or cancel it"
         )
-        refuse_if_left(site.vault, record.log)
+        refuse_unless_here(site.vault, record.log)
         serve(site, record)
         start(site, record)
         return record

@@ -92,6 +92,18 @@ def is_handed_over(vault: Vault, log: str) -> bool:
     return False
 
 
+def refuse_unless_here(vault: Vault, log: str) -> None:
+    """Refuse to start machines on the side of a log that they left, or handed over (R-FO-7)."""
+    refuse_if_left(vault, log)
+    if is_handed_over(vault, log):
+        raise Refused(
+            f"the machines of {log} were handed over: the other side counts on it that nothing is missing",
+            cure="take them over there; or take them back here with `bascule machine start --force`, while"
+            " nobody does",
+            code="handed-over",
+        )
+
+
 def settle(vault: Vault, log: str, who: str) -> None:
     """Say in a log that its machines left for good: the change of sides was committed. Said once."""
     if not is_settled(vault, log):

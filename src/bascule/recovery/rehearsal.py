@@ -13,7 +13,7 @@ from bascule.ports.chance import Clock
 
 from .record import Kind, Phase, Record, put, refuse_unless
 from .shapes.shape import Shape
-from .site import Site, members_at, serve, start, take_away
+from .site import Site, is_off, members_at, serve, start, take_away
 
 _NOTES = "tests.jsonl"
 
@@ -30,7 +30,7 @@ def rehearse(site: Site, group: str, shape: Shape, number: int | None = None) ->
                     empty, Phase.STARTING, number=point.info.number, members=members
                 )
         refuse_unless(record, (Phase.STARTING, Phase.RUNNING), "test", "finish its clean-up first")
-        if record.phase is Phase.STARTING:
+        if record.phase is Phase.STARTING or is_off(site, record):
             serve(site, record)
             start(site, record)
             record = site.records.advance(record, Phase.RUNNING)

@@ -9,7 +9,7 @@ from bascule.data.pipeline.flow.conduct import Conduct
 from bascule.data.store import MachineInfo, PointInfo, Vault
 from bascule.model.belonging import Belonging, written
 from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, MachineDefinition
+from bascule.model.machines import DiskPlace, MachineDefinition, Power
 from bascule.ports.chance import Ids
 from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
@@ -91,6 +91,13 @@ def start(site: Site, record: Record) -> None:
             site.hypervisor.mark(member.definition.name, written(belonging))
         site.say(f"starting {member.definition.name}")
         site.hypervisor.start(member.definition.name)
+
+
+def is_off(site: Site, record: Record) -> bool:
+    """Tell whether a machine of a record is off, or not there: the host may have been down since."""
+    known = set(site.hypervisor.machines())
+    names = [member.definition.name for member in record.members]
+    return any(name not in known or site.hypervisor.power(name) is Power.OFF for name in names)
 
 
 def take_away(site: Site, record: Record) -> None:

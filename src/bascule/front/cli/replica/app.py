@@ -234,8 +234,8 @@ def start(
 ) -> None:
     """Serve the disks of machines that were taken over, and start them: after this host was down.
 
-    Nothing starts by itself. Refused if the machines have left for another host meanwhile, so it can be
-    run whenever this host comes up.
+    Nothing starts by itself. Refused if the machines have left for another host meanwhile, or were handed
+    over to one, so it can be run whenever this host comes up.
 
     \b
     Example:
