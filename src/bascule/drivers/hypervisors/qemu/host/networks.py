@@ -57,7 +57,7 @@ def networks_in(folder: Path) -> Mapping[str, Network]:
         if fields["version"] != _VERSION:
             raise Damaged(f"{path} is of version {fields['version']}, not {_VERSION}")
         return {name: _network(path, name, found) for name, found in sorted(fields["networks"].items())}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _DEFAULTS
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Damaged(f"{path} cannot be read: {error!r}") from error
