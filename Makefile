@@ -3,6 +3,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 SETUP := @scripts/setup
+# What Python compiled is kept, whatever the shell says: else each process of each test compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-long demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault lock clean
