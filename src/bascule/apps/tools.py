@@ -185,6 +185,7 @@ class SystemTools:
         from .vault.server import run
 
         logs.say_more(self.settings)
+        self._hold_many_lines()
         run(settings, self.clock, self.ids, stop, ready)
 
     def serve_door(
@@ -193,4 +194,11 @@ class SystemTools:
         """Keep a vault's door open."""
         from .door import run
 
+        self._hold_many_lines()
         run(door, listen, self.clock, stop, ready)
+
+    def _hold_many_lines(self) -> None:
+        if self._owns_process:
+            from .tuning import hold_many_lines
+
+            hold_many_lines()

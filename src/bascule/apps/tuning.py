@@ -1,4 +1,4 @@
-"""How a process that serves disks to guests, and does nothing else, uses the interpreter and its memory.
+"""How a process that serves disks to guests, or holds the lines of many hosts, uses interpreter and memory.
 
 These are settings of the whole process, so only ``apps`` makes them: in a process that does other things
 too, memory that is kept is memory that is missing.
@@ -13,6 +13,7 @@ _SWITCH_SECONDS = 0.0005
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # as malloc.h has them
 _KEPT_BYTES = 256 << 20  # more than the cache ever gives back
 _MAPPED_FROM_BYTES = 32 << 20
+_LINE_BYTES = 32 << 10
 
 
 def serve_disks() -> None:
@@ -22,6 +23,16 @@ def serve_disks() -> None:
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     _keep_memory()
+
+
+def hold_many_lines() -> None:
+    """Give each TLS connection of this process's event loops a buffer of 32 KiB instead of 256.
+
+    A vault's door holds two lines of each host, which say a kilobyte now and then.
+    """
+    from asyncio import sslproto
+
+    sslproto.SSLProtocol.max_size = _LINE_BYTES
 
 
 def _keep_memory() -> None:
