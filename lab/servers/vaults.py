@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 from bascule.front.cli.vault.calling import call
 
 _START_SECONDS = 60.0
-_MAIN = "from bascule.apps.command_line import main; main()"
+MAIN = "from bascule.apps.command_line import main; main()"
 
 
 class VaultServer:
@@ -49,7 +49,7 @@ class VaultServer:
         command = ["serve", str(self.folder), *ports, "--local", "127.0.0.1:0", *api, "--json", *self._words]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, *command],
+                [sys.executable, "-c", MAIN, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

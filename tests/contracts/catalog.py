@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bascule.drivers.catalog.catalog import SqlCatalog
-from bascule.model.errors import Exists, Missing, Unavailable
+from bascule.model.errors import Exists, Missing, Refused, Unavailable
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Assignment, Role
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
@@ -70,6 +70,24 @@ class CatalogContract:
     ) -> None:
         with opened().reading() as books:
             assert books.vaults.list() == (Vault("north"), Vault("south"))
+            assert books.items.list("north") == (WEB,)
+
+    def test_a_catalog_of_a_newer_version_is_refused_and_left_as_it_is(
+        self, catalog: Catalog, opened: Callable[[], Catalog]
+    ) -> None:
+        def mark(version: str) -> None:
+            with catalog.writing() as books:
+                connection: Any = books.connection
+                connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
+
+        with catalog.reading() as books:
+            connection: Any = books.connection
+            known = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        mark("9999")
+        with pytest.raises(Refused, match="of a version that this Bascule does not know"):
+            opened()
+        mark(known)
+        with opened().reading() as books:
             assert books.items.list("north") == (WEB,)
 
     def test_an_error_undoes_the_whole_transaction(self, catalog: Catalog) -> None:

@@ -8,6 +8,8 @@ import pwd
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 
 from bascule.front.cli.vault.calling import call
 from bascule.model.errors import Missing, Refused, Unavailable
-from lab.servers.vaults import VaultServer
+from lab.servers.vaults import MAIN, VaultServer
 from lab.waiting import wait_until
 from tests.servers.postgres import Postgres
 
@@ -96,6 +98,27 @@ def test_a_folder_has_one_server(server: VaultServer) -> None:
     assert server.page("/healthz")[0] == 200
 
 
+def test_a_check_runs_nothing_and_says_what_is_wrong_and_what_to_do(server: VaultServer) -> None:
+    def check(folder: Path, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "serve", str(folder), "--check", "--json", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, {one["what"]: one for one in json.loads(done.stdout)["checks"]}
+
+    code, found = check(server.folder)
+    assert (code, list(found)) == (2, ["folder", "no other server"])
+    assert f"process {server.pid}" in found["no other server"]["message"]
+    assert "stop that one first" in found["no other server"]["cure"]
+    free = ("--listen", "127.0.0.1:0", "--api", "127.0.0.1:0")
+    code, found = check(server.folder.with_name("other"), *free, "--local", server.local)
+    assert (code, found["local port"]["is_met"]) == (3, False)
+    assert "--local" in found["local port"]["cure"]
+    assert all(one["is_met"] for what, one in found.items() if what != "local port")
+
+
 def test_an_address_that_is_taken_ends_the_start_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -111,6 +134,8 @@ def test_an_address_that_is_taken_ends_the_start_with_what_to_do(tmp_path: Path)
 def test_only_the_servers_own_user_may_call(server: VaultServer) -> None:
     mode = stat.S_IMODE((server.folder / "local.sock").stat().st_mode)
     assert (mode, stat.S_IMODE(server.folder.stat().st_mode)) == (0o600, 0o700)
+    kept = [one for one in server.folder.iterdir() if one.name.startswith(("catalog.db", "hosts.sqlite"))]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in kept if not one.name.endswith(".lock")} == {0o600}
     host, _, port = server.local.rpartition(":")
     with socket.create_connection((host, int(port)), 10) as line:
         body = b'{"name": "north"}'

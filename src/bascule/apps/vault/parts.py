@@ -17,7 +17,10 @@ from . import folder
 
 def catalog(stack: ExitStack, settings: ServerSettings) -> SqlCatalog:
     """Open the catalog until the stack is closed; its tables are brought up to date."""
-    opened = SqlCatalog(settings.postgres or str(settings.folder / "catalog.db"))
+    file = settings.folder / "catalog.db"
+    if not settings.postgres:
+        file.touch(mode=0o600)  # and SQLite makes what is beside it as it finds this
+    opened = SqlCatalog(settings.postgres or str(file))
     stack.callback(opened.close)
     return opened
 

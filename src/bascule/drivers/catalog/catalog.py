@@ -14,6 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -89,7 +90,14 @@ class SqlCatalog:
         with _translated(), self.engine.begin() as connection:
             self._take_turn(connection)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise Refused(
+                    f"the catalog is of a version that this Bascule does not know: {error}",
+                    cure="use the newer Bascule that made it so",
+                    code="too-new",
+                ) from error
 
 
 def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
