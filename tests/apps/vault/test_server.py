@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -160,6 +161,7 @@ def test_a_server_keeps_its_vaults_in_postgresql(tmp_path: Path) -> None:
             first.call("vaults.create", name="north")
             assert not (first.folder / "catalog.db").exists()
             assert first.stop() == 0
+            shutil.copytree(first.folder / "pki", tmp_path / "two" / "pki")
             with VaultServer(tmp_path / "two", *place) as second:
                 assert second.call("vaults.list") == [{"name": "north"}]
 
