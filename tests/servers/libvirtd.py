@@ -155,13 +155,18 @@ class Libvirtd:
         wait_until(lambda: (self.room / "pid").read_text() not in ("", before))
         self.wait()
 
+    def keep_dead(self) -> None:
+        """Kill the daemon, and not its machines, until ``boot``."""
+        (self.room / "dark").touch()
+        self.run("kill", "-KILL", (self.room / "pid").read_text().strip())
+
     def cut_power(self) -> None:
         """End everything in there at once, until ``boot``."""
         (self.room / "dark").touch()
         self.run("sh", "-c", "rm -rf /run/libvirt; kill -KILL -1")
 
     def boot(self) -> None:
-        """Have power again: the daemon comes up, and has started what it is to start by itself."""
+        """Let the daemon come up; when it answers, it has started what it is to start by itself."""
         (self.room / "dark").unlink()
         self.wait()
 

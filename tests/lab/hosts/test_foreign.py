@@ -41,7 +41,40 @@ _HMP = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
 _LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 
-class Scene(Domain):
+class Shown(Domain):
+    """A domain whose disks are shown as it sees them."""
+
+    def tell(self, command: str, **words: Any) -> Any:
+        line = json.dumps({"execute": command, "arguments": words})
+        return json.loads(libvirt_qemu.qemuMonitorCommand(self.domain, line, 0)).get("return")
+
+    def shown(self) -> dict[str, bytearray]:
+        """Return what the machine sees of each disk."""
+        socket = self.room / "shown"
+        self.tell("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
+        try:
+            return {name: self._shown(name, node, socket) for name, node in self._nodes()}
+        finally:
+            self.tell("nbd-server-stop")
+
+    def _nodes(self) -> Iterator[tuple[str, str]]:
+        for block in self.asked("query-block"):
+            (name,) = re.findall(r"disk\d", block["qdev"])
+            yield name, block["inserted"]["node-name"]
+
+    def _shown(self, name: str, node: str, socket: Path) -> bytearray:
+        self.tell("block-export-add", type="nbd", id=f"x-{name}", **{"node-name": node, "name": name})
+        with closing(open_source(f"nbd+unix:///{name}?socket={socket}")) as source:
+            found = bytearray(source.size_bytes)
+            source.read_into(0, memoryview(found))
+        return found
+
+    def stands_still(self) -> bool:
+        """Tell whether somebody stopped its processors."""
+        return self.domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+
+
+class Scene(Shown):
     """A domain with two disks that somebody else plays with, and its replicator."""
 
     def __init__(self, daemon: Libvirtd, room: Path) -> None:
@@ -63,19 +96,10 @@ class Scene(Domain):
         line = f'qemu-io -d /machine/peripheral/ua-disk2 "{write}"'
         assert libvirt_qemu.qemuMonitorCommand(self.domain, line, _HMP) == ""
 
-    def tell(self, command: str, **words: Any) -> Any:
-        line = json.dumps({"execute": command, "arguments": words})
-        return json.loads(libvirt_qemu.qemuMonitorCommand(self.domain, line, 0)).get("return")
-
     def must_be_exact(self) -> Cycled:
         """Make a point and compare it with what the machine sees of each disk."""
         done = self.replicator.cycle()
-        shown = self.room / "shown"
-        self.tell("nbd-server-start", addr={"type": "unix", "data": {"path": str(shown)}})
-        try:
-            truth = {name: self._shown(name, node, shown) for name, node in self._nodes()}
-        finally:
-            self.tell("nbd-server-stop")
+        truth = self.shown()
         with self.vault.peek("web") as point:
             assert {key.disk for key in point.disks()} == truth.keys()
             for disk, content in truth.items():
@@ -84,18 +108,6 @@ class Scene(Domain):
                 reader.read_into(0, memoryview(image))
                 assert image == content, f"{disk} is not as the machine has it"
         return done
-
-    def _nodes(self) -> Iterator[tuple[str, str]]:
-        for block in self.asked("query-block"):
-            (name,) = re.findall(r"disk\d", block["qdev"])
-            yield name, block["inserted"]["node-name"]
-
-    def _shown(self, name: str, node: str, socket: Path) -> bytearray:
-        self.tell("block-export-add", type="nbd", id=f"x-{name}", **{"node-name": node, "name": name})
-        with closing(open_source(f"nbd+unix:///{name}?socket={socket}")) as source:
-            found = bytearray(source.size_bytes)
-            source.read_into(0, memoryview(found))
-        return found
 
     def snapshot(self, top: str = "", name: str = "theirs") -> Any:
         """Make an internal snapshot, or put an image on top of the first disk."""

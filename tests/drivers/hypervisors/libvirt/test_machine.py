@@ -37,17 +37,20 @@ class Domain(Host):
         self,
         daemon: Libvirtd,
         room: Path,
+        *,
         images: tuple[str, str] = ("qcow2", "qcow2"),
         driver: str = "",
         boot: str = "",
         more: str = "",
+        name: str = "web",
     ) -> None:
         self.daemon = daemon
+        self.name = name
         self.room = room
         disks = "".join(self._disk(number, image, driver) for number, image in enumerate(images))
         self.connection = libvirt.open(daemon.uri)
         self.domain = self.connection.defineXML(
-            "<domain type='qemu'><name>web</name><memory unit='MiB'>128</memory><iothreads>1</iothreads>"
+            f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>128</memory><iothreads>1</iothreads>"
             f"<os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os><features><acpi/></features>"
             f"<devices>{disks}{more}</devices></domain>"
         )
@@ -73,13 +76,13 @@ class Domain(Host):
         """Connect again, to a daemon that has started anew."""
         self.connection.close()
         self.connection = libvirt.open(self.daemon.uri)
-        self.domain = self.connection.lookupByName("web")
+        self.domain = self.connection.lookupByName(self.name)
 
     def start(self) -> None:
         self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def adopt(self) -> LibvirtMachine:
-        return LibvirtMachine(self.daemon.uri, "web", self.room / "run", SystemClock(), SystemIds())
+        return LibvirtMachine(self.daemon.uri, self.name, self.room / "run", SystemClock(), SystemIds())
 
     def write(self, disk: str, offset: int, data: bytes) -> None:
         (self.room / "data").write_bytes(data)
@@ -336,6 +339,8 @@ def test_a_backup_of_somebody_else_stays(host: Domain) -> None:
     host.domain.backupBegin(theirs, None)
     with pytest.raises(Unavailable, match="somebody else makes a backup"):
         machine.settle(tracking)
+    with pytest.raises(Unavailable, match="something else under way"):
+        machine.prepare(tracking)  # before it stands still, for libvirt would wait half a minute
     assert str(host.room / "theirs") in host.domain.backupGetXMLDesc()
     host.domain.abortJob()
     machine.close()

@@ -86,6 +86,18 @@ def sizes(description: str) -> dict[str, int]:
     return {disk.get("name", ""): int(disk.get("size", "")) for disk in disks}
 
 
+def unknown_to_libvirt(name: str, disks: Sequence[Disk], domain: str) -> str:
+    """Return the description of a checkpoint that QEMU began and libvirt never knew, as if it had."""
+    root = ElementTree.Element("domaincheckpoint")
+    ElementTree.SubElement(root, "name").text = name
+    ElementTree.SubElement(root, "creationTime").text = "1"
+    kept = ElementTree.SubElement(root, "disks")
+    for disk in disks:
+        ElementTree.SubElement(kept, "disk", name=disk.target, checkpoint="bitmap", bitmap=name)
+    root.append(ElementTree.fromstring(domain))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def of_whole_records(description: str) -> str:
     """Return the description of a checkpoint without the disks that have no whole record of it."""
     root = ElementTree.fromstring(description)

@@ -46,8 +46,13 @@ class FreezingDomain:
         """See Freezing."""
         self._frozen = self._take()
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the machine may stand still because of us."""
+        return self._is_held
+
     def release(self) -> None:
-        """See Freezing."""
+        """See Freezing. Where the daemon does not answer, the keeper lets the machine run when it does."""
         if not self._is_held:
             return
         was_standing = let_run(self._domain)

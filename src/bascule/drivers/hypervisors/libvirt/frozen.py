@@ -14,16 +14,17 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bascule.model.errors import Missing, Refused, Unavailable
 from bascule.ports.chance import Clock
 from bascule.ports.machines import FrozenDisk, Tracking
 
-from .backups import OURS, Slot, is_pushed, of_whole_records, scratch_in, socket_in
+from .backups import OURS, Slot, is_pushed, of_whole_records, scratch_in, socket_in, unknown_to_libvirt
 from .connection import Domain, told
-from .states import end_backup, has_job
+from .domains import Disk
+from .states import end_backup, has_job, must_run
 
 _METADATA_ONLY = 2  # of virDomainCheckpointDeleteFlags
 _REDEFINE = 1  # of virDomainCheckpointCreateFlags
@@ -131,8 +132,11 @@ def delete(domain: Domain, names: Iterable[str]) -> None:
 
     libvirt deletes no checkpoint that has lost a record on one of its disks: to another image, or with its
     machine. Then it is made one of the other disks only. Where even that fails, its name alone is forgotten.
+    Raises Off where the machine is off: its images keep what is to be deleted, and the next owner finds it.
     """
     for name in names:
+        must_run(domain, domain.name())
+        has_job(domain)  # raises where all of it would only wait
         for does in (_delete, _delete_what_is_left, _forget):
             try:
                 with told(domain.name(), Refused):
@@ -141,8 +145,17 @@ def delete(domain: Domain, names: Iterable[str]) -> None:
             except Missing:
                 raise
             except Refused:
+                must_run(domain, domain.name())
                 if does is _forget and name in ours_of(domain):
                     raise
+
+
+def delete_unknown(domain: Domain, name: str, disks: Sequence[Disk]) -> None:
+    """Delete what QEMU recorded for a checkpoint that libvirt did not come to know."""
+    with told(domain.name(), Refused):
+        description = unknown_to_libvirt(name, disks, domain.XMLDesc())
+        domain.checkpointCreateXML(description, _REDEFINE)
+    delete(domain, [name])
 
 
 def _delete(domain: Domain, name: str) -> None:

@@ -8,7 +8,8 @@ the time that the machine stands still, ``cut NAME`` when a backup begins. It ac
   goes on. Who reads the backup gets an error;
 - the owner is dead and its backup is not: it ends it, for it would take room for nobody.
 
-A request to suspend the machine may be on its way when its owner dies, so the keeper looks for a while.
+A request to suspend the machine may be on its way when its owner dies, so the keeper looks for a while. Where
+the daemon does not answer it goes on looking, for a quarter of an hour if the machine may stand still.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _LOOKS_AGAIN_SECONDS: Final = 0.02
 _LINGERS_SECONDS: Final = 3.0
 _STARTS_SECONDS: Final = 60.0
 _GIVES_UP_SECONDS: Final = 120.0
+_GIVES_UP_A_MACHINE_SECONDS: Final = 900.0
 
 
 class Keeper:
@@ -78,6 +80,13 @@ class Keeper:
         self._process.kill()
         self._process.communicate()
 
+    def leave(self) -> None:
+        """Leave everything to the keeper, which does it as if its owner had died, and ends by itself."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
 
 class _Post:
     """What the keeper knows, and what it does."""
@@ -96,6 +105,11 @@ class _Post:
             self._connection = connect(self._uri)
         with told(self._name):
             return self._connection.lookupByName(self._name)
+
+    @property
+    def is_holding(self) -> bool:
+        """Tell whether the machine may stand still because of us."""
+        return self._held_until > 0
 
     def hear(self, line: str) -> None:
         """Take note of what the owner says."""
@@ -155,7 +169,8 @@ def _keep(uri: str, name: str) -> None:
             post.hear(line.decode())
         with suppress(BasculeError):  # the daemon may be away for a while; there is a next look
             post.look()
-    end = time.monotonic() + _GIVES_UP_SECONDS
+    # A backup is left to the next owner sooner than a machine that stands still.
+    end = time.monotonic() + (_GIVES_UP_A_MACHINE_SECONDS if post.is_holding else _GIVES_UP_SECONDS)
     while time.monotonic() < end:
         try:
             post.mourn()

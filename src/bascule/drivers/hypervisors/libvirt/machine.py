@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bascule.model.errors import BasculeError, Unavailable
+from bascule.model.errors import BasculeError, Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
-from .backups import OURS, Slot, backup, checkpoint, is_pushed, sizes
+from .backups import OURS, Slot, backup, checkpoint, is_pushed, sizes, socket_in
 from .connection import Domain, connect, told
 from .domains import Disk, disks_of, owner_of, refuse_unfit
 from .freezing import FreezingDomain, standing_in
-from .frozen import FrozenDomain, delete
+from .frozen import FrozenDomain, delete, delete_unknown
 from .keeper import Keeper
-from .states import end_backup, let_run, must_run
+from .states import end_backup, let_run, must_run, refuse_busy
 
 _WITH_SIZES = 4 | 2  # of virDomainCheckpointXMLFlags: sizes, and nothing of the machine
+_BEGUN = ".begun"
 _ROOM_BYTES = 4 << 30
 _ROOM_PART = 10
 _IMAGE_PART, _IMAGE_BYTES = 4096, 1 << 20  # what a qcow2 says of itself
@@ -71,12 +72,22 @@ class LibvirtMachine:
             let_run(self._domain)
             standing_in(self._folder).unlink()
         end_backup(self._domain, self._clock)
-        for scratch in self._folder.glob(f"{OURS}*.scratch"):
-            scratch.unlink()
+        refuse_busy(self._domain)
+        for left in (socket_in(self._folder), *self._folder.glob(f"{OURS}*.scratch")):
+            left.unlink(missing_ok=True)
         known = self._known()
         held = _held(self._disks(), known, tracking)
         delete(self._domain, known.keys() - set(held.values()))
+        self._reclaim(set(known))
         return held
+
+    def _reclaim(self, known: set[str]) -> None:
+        """Delete records whose machine ended while they were begun: they would go on for nobody."""
+        for note in self._folder.glob(f"{OURS}*{_BEGUN}"):
+            if note.stem not in known:
+                with suppress(Refused):  # they may have died with it
+                    delete_unknown(self._domain, note.stem, self._disks())
+            note.unlink()
 
     def recorded(self, since: Tracking) -> dict[str, Recorded]:
         """See RunningMachine."""
@@ -120,9 +131,20 @@ class LibvirtMachine:
         cure = (
             "see whether somebody has a block job on its disks: `virsh blockjob`; it is tried again as usual"
         )
-        with told(f"{self.name} cannot be frozen", cure=cure):
+        with self._noted(name), told(f"{self.name} cannot be frozen", cure=cure):
             self._domain.backupBegin(backup(slots, self._folder), checkpoint(name, slots))
         return frozen
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        """Leave a note of what QEMU may record by now, until libvirt knows it too."""
+        note = self._folder / f"{name}{_BEGUN}"
+        try:
+            note.touch()
+        except OSError as error:
+            raise self._unfit(error) from error
+        yield
+        note.unlink(missing_ok=True)
 
     def _kept(self) -> Keeper:
         if self._keeper is None:
@@ -132,6 +154,7 @@ class LibvirtMachine:
     def _slots(self, since: Tracking) -> list[Slot]:
         """Look whether all disks can be frozen, and name what will be made for them."""
         must_run(self._domain, self.name)
+        refuse_busy(self._domain)
         name = f"{OURS}{self._ids.random(4).hex()}"
         disks = self._disks()
         for disk in disks:
@@ -188,7 +211,9 @@ class LibvirtMachine:
         if self._freezing is not None:
             with suppress(BasculeError):  # it is gone, or runs
                 self._freezing.release()
-        if self._keeper is not None:
+        if self._keeper is not None and self._freezing is not None and self._freezing.is_held:
+            self._keeper.leave()
+        elif self._keeper is not None:
             self._keeper.end()
         self._connection.close()
 

@@ -11,6 +11,7 @@ from .connection import Domain, is_no_backup, told
 _RUNNING = 1
 _STOPPED_BY_SOMEBODY = [3, 1]
 _STOPPED_BY_LACK_OF_ROOM = [3, 5]
+_LOST = "backup job data missing"
 _ENDS_SECONDS = 60.0
 _LOOKS_SECONDS = 0.004
 
@@ -54,9 +55,30 @@ def is_short_of_room(domain: Domain) -> bool:
 
 
 def has_job(domain: Domain) -> bool:
-    """Tell whether libvirt has something under way with a domain, such as a backup."""
-    with told(domain.name()):
-        return bool(domain.jobStats().get("type", 0))
+    """Tell whether libvirt has something under way with a domain, such as a backup.
+
+    A daemon that was killed while it began a backup does not know of it after that, and waits for its end:
+    Unavailable, for so does whatever is asked of it then.
+    """
+    try:
+        with told(domain.name()):
+            return bool(domain.jobStats().get("type", 0))
+    except Unavailable as error:
+        if _LOST not in error.message:
+            raise
+        raise Unavailable(
+            f"{domain.name()}: libvirt waits for the end of a backup that it lost when its daemon was killed",
+            cure="when that suits, shut the machine down, restart the daemon, start the machine",
+        ) from error
+
+
+def refuse_busy(domain: Domain) -> None:
+    """Raise Unavailable if libvirt would let a backup wait, half a minute, for something else."""
+    if has_job(domain):
+        raise Unavailable(
+            f"{domain.name()}: libvirt has something else under way with this machine",
+            cure="see what it is (`virsh domjobinfo`), and wait until that has ended",
+        )
 
 
 def backup_of(domain: Domain) -> str:
