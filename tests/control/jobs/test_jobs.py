@@ -248,3 +248,27 @@ def test_a_catalog_that_does_not_answer_for_a_while_fails_no_job(begin: Start) -
     node = protected(begin({Command.TEST_FAIL_OVER: restarting}))
     assert node.do(Command.TEST_FAIL_OVER).state is JobState.SUCCEEDED
     assert node.item().point == "web/1"
+
+
+def test_a_job_whose_entry_is_lost_is_enqueued_again_at_the_next_start(tmp_path: Path) -> None:
+    def waits(run: Run) -> Ending:
+        run.until("wait", lambda _order: (tmp_path / "go").exists(), every_seconds=3600)
+        return Ending(Fact.TEST_STARTED)
+
+    def begun() -> Node:
+        sites = FakeSites(tmp_path / "w.db")
+        return start(SqlCatalog(str(tmp_path / "c.db")), sites, {Command.TEST_FAIL_OVER: waits})
+
+    node = protected(begun())
+    try:
+        job = node.jobs.submit(VAULT, ITEM, Command.TEST_FAIL_OVER)
+        wait_until(lambda: parked(node, job), 10, "the job to have nothing to do")
+        node.queue.forget((node.jobs.get(VAULT, job.id),))
+    finally:
+        node.stop()
+    (tmp_path / "go").touch()
+    node = begun()
+    try:
+        assert node.ended(job).state is JobState.SUCCEEDED
+    finally:
+        node.stop()

@@ -193,7 +193,7 @@ def test_an_item_that_its_source_does_not_know_is_critical(tower: Tower) -> None
 def test_what_is_failed_over_or_not_replicated_yet_is_not_missed(tower: Tower) -> None:
     tower.say(None)
     for changed in (
-        replace(WEB, side=Side.RECOVERY),
+        replace(WEB, side=Side.RECOVERY, protection=Protection.FAILED_OVER),
         replace(WEB, protection=Protection.SEEDING),
         replace(WEB, protection=Protection.UNPROTECTED),
     ):
@@ -201,6 +201,18 @@ def test_what_is_failed_over_or_not_replicated_yet_is_not_missed(tower: Tower) -
             kept = books.items.get("north", WEB.id)
             books.items.save(replace(changed, version=kept.version))
         assert tower.look() == []
+
+
+def test_an_item_is_watched_where_it_works_in_the_generation_that_it_is(tower: Tower) -> None:
+    """It went over, and is replicated back; or came home, and is replicated again."""
+    away = replace(WEB, side=Side.RECOVERY, route=replace(WEB.route, source="h2", recovery="h1"))
+    for item in (WEB, away):
+        with tower.catalog.writing() as books:
+            books.items.save(replace(item, version=books.items.get("north", WEB.id).version))
+        tower.say(WELL | {"app_consistent_at": NOW}, f"{WEB.id}~2")
+        assert tower.look() == []
+        tower.say({**WELL, "fenced_by": "s", "since": NOW, "app_consistent_at": NOW}, f"{WEB.id}~2")
+        assert tower.look() == [(WEB.id, "fenced", Health.CRITICAL)]
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from bascule.model.vault.item import Command
-from tests.control.vaults import ITEM
+from bascule.model.vault.job import JobState
+from lab.waiting import wait_until
+from tests.control.vaults import ITEM, VAULT
 from tests.front.cli.conftest import Desk, desk
 
 from .estates import Estate
 
 __all__ = ["desk"]
-pytestmark = pytest.mark.lab  # real processes, several seconds
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def estate(desk: Desk) -> Iterator[Estate]:
         yield Estate(desk, cleanup)
 
 
+@pytest.mark.lab  # real processes, several seconds
 def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estate: Estate) -> None:
     estate.run("source")
     estate.run("recovery", "--host", str(estate.desk.path("vm")))
@@ -30,3 +33,29 @@ def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estat
     assert estate.points()[-1].name == f"{ITEM}/1"
     estate.do(Command.DISABLE)
     assert not estate.desk.path("source").joinpath("machines", ITEM, "wish.json").exists()
+
+
+@pytest.mark.long  # a dozen starts of two processes
+def test_providers_that_are_killed_after_every_answer_end_each_job_as_it_would_have(estate: Estate) -> None:
+    hosts = estate.house.behind.hosts
+    deaths = 0
+    for command in (Command.ENABLE, Command.RESYNC, Command.DISABLE):
+        estate.node.jobs.submit(VAULT, ITEM, command)
+        while not all(job.is_ended for job in estate.node.jobs.list(VAULT)):
+            answered = len(hosts.orders()) - len(hosts.orders(only_open=True))
+            estate.run("source")
+            estate.run("recovery", "--host", str(estate.desk.path("vm")))
+            wait_until(partial(is_ahead, estate, answered), 60, "an answer, or the end")
+            for name in ("source", "recovery"):
+                estate.kill(name)
+            deaths += 1
+    assert [job.state for job in estate.node.jobs.list(VAULT)] == [JobState.SUCCEEDED] * 4
+    assert deaths >= 8
+    verbs = [order.command.verb for order in hosts.orders()]
+    assert len(verbs) == len(set(verbs)), "no order was given twice"
+
+
+def is_ahead(estate: Estate, answered: int) -> bool:
+    hosts = estate.house.behind.hosts
+    is_over = all(job.is_ended for job in estate.node.jobs.list(VAULT))
+    return is_over or len(hosts.orders()) - len(hosts.orders(only_open=True)) > answered

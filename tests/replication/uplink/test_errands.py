@@ -20,6 +20,8 @@ from bascule.replication.uplink.uplink import Pace, Uplink
 from lab.waiting import wait_until
 from tests.front.agents.scenes import House
 
+from .cables import Cable
+
 
 def command(number: int, verb: str = "do", group: str = "web") -> Command:
     return Command(number, f"c{number}", verb, group, {})
@@ -160,3 +162,42 @@ def test_an_errand_is_carried_over_the_wire_while_commands_are_waited_for(tmp_pa
         finally:
             over.set()
             thread.join()
+
+
+def test_a_network_that_is_cut_everywhere_has_no_errand_done_twice_and_no_result_lost(tmp_path: Path) -> None:
+    """Each connection lives a piece longer than the one before, so messages are cut at each of their ends."""
+    limits = Limits(wait_seconds=0.3, body_seconds=1.0, look_seconds=0.02)
+    done: list[str] = []
+    verbs: dict[str, Callable[[Command], str]] = {"do": lambda asked: done.append(asked.id) or asked.id}
+    provider = ProviderFolder(tmp_path / "provider")
+    with House(tmp_path / "vault", limits).open() as house:
+        cable = Cable(house.address, lambda connection: connection % 9 + 3)
+        try:
+            with whole(cable):
+                host = house.join(provider.path, house.invite(address=cable.address)).host
+            over, pace = threading.Event(), Pace(0.01, 0.05, 0.05)
+            uplink = Uplink(provider, HostCredentials(), house.clock, SystemIds(), pace, verbs)
+            thread = threading.Thread(target=uplink.run, args=(over,))
+            thread.start()
+            try:
+                for number in range(12):
+                    house.behind.hosts.give(host, f"o{number}", "do", f"g{number % 2}", {})
+                    wait_until(lambda: not house.behind.hosts.orders(only_open=True), 60, "its result")
+            finally:
+                over.set()
+                thread.join()
+        finally:
+            cable.close()
+        names = [f"o{number}" for number in range(12)]
+        assert sorted(done) == sorted(names)
+        results = [order.result for order in house.behind.hosts.orders(host)]
+        assert [result and result.value for result in results] == names
+        assert cable.connections > 9
+
+
+@contextmanager
+def whole(cable: Cable) -> Iterator[None]:
+    """Let a cable be as it should be for a while."""
+    pieces, cable._pieces = cable._pieces, lambda _: float("inf")
+    yield
+    cable._pieces = pieces

@@ -125,6 +125,21 @@ class Jobs:
             )
         return self._again(books, replace(after, ended=None, failure=None))
 
+    def enqueue_lost(self) -> int:
+        """Enqueue again what should wait or run and is in no queue, and return how many jobs that were.
+
+        An attempt ends in the catalog before its entry does; so what has moved on since we looked is let be.
+        """
+        with self._catalog.reading() as books:
+            going_on = [job for job in books.jobs.open() if job.state is not JobState.WAITING]
+        enqueued = 0
+        for job in self._queue.missing(going_on):
+            with self._catalog.writing() as books:
+                if books.jobs.get(job.vault, job.id) == job:
+                    self._again(books, job.after(Act.PAUSE) if job.state is JobState.RUNNING else job)
+                    enqueued += 1
+        return enqueued
+
     def purge(self, keep_seconds: float) -> int:
         """Forget the jobs that ended longer ago, and return how many there were."""
         with self._catalog.writing() as books:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +21,8 @@ from bascule.model.vault.job import Job
 
 _QUEUE = "bascule-jobs"
 _WORKFLOW = "bascule-attempt"
+_ALIVE = ["ENQUEUED", "DELAYED", "PENDING"]
+_AT_ONCE = 500
 _VERSION = "bascule-1"
 """Not the code's version: any Bascule goes on with the jobs of any other."""
 
@@ -28,6 +30,12 @@ Work = Callable[[str, str, int], None]
 _working: list[Work] = []
 _under_way: set[int] = set()
 """The threads that run an attempt."""
+
+
+def batched(names: list[str], size: int) -> Iterator[list[str]]:
+    """Yield names in pieces that a question may be about."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
 
 
 class _Json(Serializer):
@@ -115,6 +123,17 @@ class DurableQueue:
                 DBOS.resume_workflow(found.workflow_id, queue_name=_QUEUE)
                 taken += 1
         return taken
+
+    def missing(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return the jobs whose attempt is neither waiting nor running, as far as this queue knows."""
+        asked = {f"{job.id}.{job.attempt}": job for job in jobs}
+        for names in batched(list(asked), _AT_ONCE):
+            found = DBOS.list_workflows(
+                workflow_ids=names, status=_ALIVE, load_input=False, load_output=False
+            )
+            for one in found:
+                del asked[one.workflow_id]
+        return list(asked.values())
 
     def forget(self, jobs: tuple[Job, ...]) -> None:
         """Remove what is left of the attempts at jobs."""

@@ -43,6 +43,8 @@ class Runner:
         nodes.join(self._queue.node)
         self._queue.start(self.attempt)
         self._take_over(nodes)
+        if lost := self._jobs.enqueue_lost():
+            log.warning("jobs.lost_entries_enqueued", attempts=lost)
         self._watch = Thread(target=self._watch_over, args=(nodes, every_seconds), daemon=True)
         self._watch.start()
 

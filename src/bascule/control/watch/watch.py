@@ -13,6 +13,7 @@ from threading import Event as Flag
 import structlog
 
 from bascule.model.errors import Unavailable
+from bascule.model.generations import family, number_of
 from bascule.model.items import name_of
 from bascule.model.policies import Policy
 from bascule.model.vault.fabric import ProtectableItem, Server
@@ -111,8 +112,9 @@ class Watch:
             state = states.get(server.id)
             yield from server_conditions(server, state.seen_at if state else None, now)
         policies = {one.id: one.policy for one in books.policies.list(vault)}
+        newest = {host: _newest(state) for host, state in states.items()}
         for item in books.items.list(vault):
-            facts = _facts(states.get(item.route.source), item.id)
+            facts = newest.get(item.works_at, {}).get(item.id)
             yield from item_conditions(item, policies.get(item.route.policy, _NO_POLICY), facts, now)
 
     def _write(self, books: Books, vault: str, changes: Changes) -> None:
@@ -160,5 +162,6 @@ def _machines(servers: Mapping[str, Server], states: Mapping[str, HostState]) ->
                 )
 
 
-def _facts(state: HostState | None, group: str) -> Facts | None:
-    return None if state is None else state.groups.get(group)
+def _newest(state: HostState) -> Mapping[str, Facts]:
+    """Return what a host said of each group: of the newest generation of it, where it has several."""
+    return {family(group): state.groups[group] for group in sorted(state.groups, key=number_of)}

@@ -243,6 +243,11 @@ class ProtectedItem:
     generation: int = 0
     version: int = 0
 
+    @property
+    def works_at(self) -> str:
+        """Return the host on which the machine works, and from which it is replicated if it is."""
+        return self.route.recovery if self.side is Side.RECOVERY else self.route.source
+
     def after(self, word: Word) -> ProtectedItem:
         """Return what the item is after a command or a fact, or refuse it."""
         is_elsewhere = bool(self.bound_for) and word is Fact.COMMITTED

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Json
 from bascule.model.vault.fabric import Server
-from bascule.model.vault.item import ProtectedItem, Protection, Side
+from bascule.model.vault.item import ProtectedItem, Protection
 
 from .event import Condition, Health
 
@@ -40,11 +40,11 @@ def server_conditions(server: Server, seen_at: float | None, now: float) -> Iter
 def item_conditions(
     item: ProtectedItem, policy: Policy, facts: Facts | None, now: float
 ) -> Iterator[Condition]:
-    """Yield what is wrong with an item of which its source said these facts last.
+    """Yield what is wrong with an item of which the host where it works said these facts last.
 
     Only of one that is to be replicated: not while it is failed over, and not before its first point.
     """
-    if item.protection is not Protection.PROTECTED or item.side is not Side.PRIMARY:
+    if item.protection is not Protection.PROTECTED:
         return
     if facts is None:
         yield _condition(
