@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+
+import pytest
 
 from bascule.control.workflows.ends import Ends
 from bascule.drivers.catalog.catalog import SqlCatalog
@@ -81,7 +86,7 @@ class Estate:
         self.node.do(Command.ENABLE)
         self.node.settled()
         failures = [job.failure for job in self.node.jobs.list(VAULT)]
-        assert failures == [None, None]
+        assert failures == [None, None], failures
         assert self.node.item().protection is Protection.PROTECTED
 
     def do(self, command: Command, **input: str) -> Job:
@@ -105,3 +110,10 @@ def _heard(recovery: RecoveryHosts, order: Order, found: list[tuple[RecoveryPoin
     except Underway:
         return False
     return True
+
+
+@pytest.fixture
+def desk(capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """A desk in a folder with a short name: below it lie sockets."""
+    with tempfile.TemporaryDirectory(prefix="bsc-") as folder:
+        yield Desk(Path(folder), capsys)

@@ -12,9 +12,9 @@ from bascule.model.vault.item import Command
 from bascule.model.vault.job import JobState
 from lab.waiting import wait_until
 from tests.control.vaults import ITEM, VAULT
-from tests.front.cli.conftest import Desk, desk
+from tests.front.cli.conftest import Desk
 
-from .estates import Estate
+from .estates import Estate, desk
 
 __all__ = ["desk"]
 

@@ -20,8 +20,8 @@ from lab.machines import Keeping
 from lab.stage import MACHINE
 from lab.waiting import wait_until
 from tests.control.vaults import VAULT
-from tests.drivers.sites.estates import Estate
-from tests.front.cli.conftest import Desk, desk
+from tests.drivers.sites.estates import Estate, desk
+from tests.front.cli.conftest import Desk
 
 __all__ = ["desk"]
 
