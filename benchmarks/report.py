@@ -47,6 +47,7 @@ BARS: Final = {
     ("1tib", "local-boot"): 1 / 1.5,
     ("1tib-flat", "1gib"): 1 / 1.2,
     ("planned-downtime", "stop-and-boot"): 1 / 3,
+    ("disk-during-hydration", "local-disk"): 0.5,
 }
 
 # What a figure may be at most where there is nobody to compare with.
