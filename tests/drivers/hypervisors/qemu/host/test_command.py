@@ -16,6 +16,7 @@ from bascule.drivers.hypervisors.qemu.host.command import (
     Means,
     check_places,
     command_line,
+    loose_cards,
 )
 from bascule.model.errors import Refused
 from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
@@ -73,6 +74,8 @@ def test_cards_have_addresses_that_stay_and_a_cable_may_hang_loose() -> None:
     assert (plugged["mac"], plugged["netdev"]) == ("52:54:00:00:00:01", "net0")
     assert loose["mac"] == mac_of("web", "net1") == mac_of("web", "net1") != mac_of("web", "net2")
     assert "netdev" not in loose
+    assert loose_cards(WEB.hardware) == [loose["id"]], "by which the guest is shown that it does"
+    assert "id" not in plugged
 
 
 def test_one_more_card_does_not_move_a_disk_and_the_other_way_round() -> None:

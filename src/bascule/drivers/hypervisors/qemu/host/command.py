@@ -21,6 +21,7 @@ QEMU = "qemu-system-x86_64"
 NICS_MAX = 10
 CPUS_MAX = 255  # of a q35 without an interrupt controller of its own kind
 _FIRST_NIC, _FIRST_DISK, _SLOTS_END, _FUNCTIONS = 0x3, 0xD, 0x1F, 8
+_LOOSE = "a-card-whose-cable-hangs-loose-{}"  # longer than what a disk can be called
 DISKS_MAX = (_SLOTS_END - _FIRST_DISK) * _FUNCTIONS
 
 # What a server that is away costs the guest: it waits so long for its disk, then it stands still until
@@ -56,6 +57,11 @@ def check_places(definition: MachineDefinition) -> None:
     for disk in definition.disks:
         if disk.is_served:
             _export(disk)
+
+
+def loose_cards(hardware: Hardware) -> list[str]:
+    """Return the cards whose cables have to be pulled: without one QEMU shows the guest a link."""
+    return [_LOOSE.format(place) for place, nic in enumerate(hardware.nics) if not nic.network]
 
 
 def command_line(definition: MachineDefinition, means: Means) -> list[str]:
@@ -104,7 +110,7 @@ def _card(machine: str, place: int, nic: Nic, means: Means) -> Iterator[str]:
     address = f"{_FIRST_NIC + place:#x}"
     plug = means.plugs.get(nic.id, "")
     # No boot from the network: the ROM for it would cost every start half a second.
-    plugged = {"netdev": f"net{place}"} if plug else {}
+    plugged = {"netdev": f"net{place}"} if plug else {"id": _LOOSE.format(place)}
     if plug:
         yield from ("-netdev", f"{plug},id=net{place}")
     yield from _device("virtio-net-pci", mac=mac, addr=address, romfile="", **plugged)

@@ -16,13 +16,24 @@ from bascule.ports.chance import Clock, Ids
 from ...sizes import check_size, memory_mib
 from ..machine import QemuMachine
 from .accelerator import AUTO, accelerator
-from .command import CPUS_MAX, Means, check_places, command_line
+from .command import CPUS_MAX, Means, check_places, command_line, loose_cards
 from .folder import HostFolder, MachineFolder, make_durably, replace_durably, told_of
 from .images import check_images, past_the_cache, uefi_of
 from .networks import check_networks, networks_in
 from .picture import console_of, screen_of
 from .plugs import descriptors, plugged, sweep
-from .power import bring_to_rest, cut, go_on, is_at_rest, launch, must_run, power_of, shut_down, status_of
+from .power import (
+    bring_to_rest,
+    cut,
+    go_on,
+    is_at_rest,
+    launch,
+    must_run,
+    power_of,
+    pull_cables,
+    shut_down,
+    status_of,
+)
 from .process import holder, is_in_use
 
 _OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
@@ -120,6 +131,7 @@ class QemuHost:
                 uefi_of(folder, definition),
             )
             launch(folder, [*command_line(definition, means), *more], descriptors(plugs))
+        pull_cables(folder, loose_cards(definition.hardware))
 
     def shut_down(self, name: str, seconds: float) -> None:
         """See Hypervisor."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from bascule.model.errors import Off, Refused, Unavailable
 from bascule.model.machines import Power
@@ -89,6 +89,15 @@ def launch(folder: MachineFolder, command: Sequence[str], descriptors: Sequence[
     except BaseException:
         launched.kill()
         raise
+
+
+def pull_cables(folder: MachineFolder, cards: Sequence[str]) -> None:
+    """Show the guest that the cables of some cards hang loose; one that is off already does not need it."""
+    if not cards:
+        return
+    with suppress(Unavailable), _monitor(folder) as monitor:
+        for card in cards:
+            monitor.execute("set_link", name=card, up=False)
 
 
 def _await_start(folder: MachineFolder, launched: Launched) -> None:
