@@ -25,6 +25,10 @@ SCENARIOS: Mapping[Command, tuple[str, str]] = {
     C.COMMIT: ("CommitFailover", "Commit"),  # recorded
     C.CANCEL: ("CancelFailover", "Cancel failover"),
     C.RESYNC: ("RepairReplication", "Resynchronize"),
+    C.PLANNED_FAIL_OVER: ("PlannedFailover", "Planned failover"),
+    C.REPROTECT: ("ReProtect", "Reverse replicate"),
+    C.FAIL_BACK: ("PlannedFailover", "Failback"),
+    C.UPDATE: ("UpdateVmProperties", "Update target settings"),
 }
 
 TASKS: Mapping[tuple[Command, str], str] = {
@@ -32,6 +36,10 @@ TASKS: Mapping[tuple[Command, str], str] = {
     (C.FAIL_OVER, "fence the source"): "VmPrepareForUnPlannedFailover",
     (C.FAIL_OVER, "choose the point"): "VmFailover",
     (C.FAIL_OVER, "start the machine"): "VmFoStartVmOnSecondary",
+    (C.PLANNED_FAIL_OVER, "check the recovery side"): "VmPfoPrerequisitesCheck",
+    (C.PLANNED_FAIL_OVER, "shut the machine down and send its last changes"): "VmShutdownVmOnPrimary",
+    (C.PLANNED_FAIL_OVER, "choose the point"): "VmFailover",
+    (C.PLANNED_FAIL_OVER, "start the machine"): "VmFoStartVmOnSecondary",
     (C.COMMIT, "check the recovery side"): "VmCommitPrerequisitesCheck",
     (C.COMMIT, "remove the other points"): "VmCommit",
 }

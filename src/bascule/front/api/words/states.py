@@ -28,6 +28,7 @@ PROTECTION: Mapping[Protection, tuple[str, str]] = {
     P.CANCELLING: _PENDING,
     P.COMMITTING: _PENDING,
     P.COMMITTED: _COMMITTED,
+    P.REPROTECTING: _COMMITTED,
     P.DISABLING: ("UnprotectedStatesBegin", "Disabling protection"),
 }
 
