@@ -314,6 +314,7 @@ def test_home_from_an_older_point_is_that_point_and_what_was_written_since(tmp_p
             assert found == content[block * BLOCK : (block + 1) * BLOCK], f"{key} block {block}"
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("verb", ["failover", "failback"])
 def test_a_commit_that_dies_at_any_step_is_completed_by_asking_again(tmp_path: Path, verb: str) -> None:
     """R-FO-3: until it is done nothing is half removed, and a locked point stays."""

@@ -139,6 +139,7 @@ def test_a_point_lies_in_the_history_of_a_branch() -> None:
     assert held.durable == changed(BASE, there)
 
 
+@pytest.mark.lab
 def test_random_histories_end_as_the_point() -> None:
     for seed in range(25):
         chance = random.Random(seed)

@@ -215,6 +215,7 @@ def test_a_body_that_is_announced_as_huge_is_not_waited_for(house: House, papers
         assert b"413" in heard(line)
 
 
+@pytest.mark.lab
 def test_who_drips_is_dismissed(house: House, papers: Papers) -> None:
     """A body, by a guest; a header, by a guest and by nobody; nothing at all."""
     with house.connected(papers) as line:
