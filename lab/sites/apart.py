@@ -1,7 +1,8 @@
 """A host that shares no file with another one but those of the store, as two computers do.
 
 Each of its processes begins in a mount namespace of its own, in which the same few folders lie over those of
-this machine: so every process of the host sees the same, and none of them what another host has.
+this machine: so every process of the host sees the same, and none of them what another host has. Nor does it
+hold what others mount for a while, who wait until nobody does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _MOVE_IN = """
 set -e
 whole=$1 own=$2 store=$3 code=$4
 shift 4
+awk '$5 ~ "^/(var/)?tmp/" { print $5 }' /proc/self/mountinfo | sort -r | while read -r other; do
+    umount -l "$other"
+done
 mkdir -p "$own/tmp" "$own/run" "$own/shm" "$own/store"
 mount --bind "$store" "$own/store"
 case $code in /tmp/*) mkdir -p "$own$code"; mount --bind "$code" "$own$code" ;; esac

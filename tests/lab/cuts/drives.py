@@ -8,6 +8,7 @@ even its journal (what xfstests do to prove that a file system survives).
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import struct
 import subprocess
@@ -19,6 +20,7 @@ from lab.waiting import wait_until
 
 _SHUTDOWN = 0x8004587D
 _WITHOUT_FLUSHING = 2
+_NUMBERS = itertools.count(1)
 # Nobody writes out for us what only a flush may.
 _LAZY = "loop,commit=600,noauto_da_alloc"
 
@@ -61,6 +63,18 @@ class Drive:
         self.detach()
         self.attach()
 
+    def exchange(self) -> None:
+        """Mount a copy of what was durable at a cut, whoever still holds this one.
+
+        That may be a process of somebody else, in a mount namespace that was made while this was mounted.
+        """
+        self.leave()
+        fresh = self._image.with_suffix(f".{next(_NUMBERS)}")
+        _tool("cp", "--sparse=always", str(self._image), str(fresh))
+        self._image.unlink()
+        self._image = fresh
+        self.attach()
+
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """Freeze the file system for as long as the block takes, as an agent does for an instant."""
@@ -77,8 +91,12 @@ class Drive:
 
     def detach(self) -> None:
         """Unmount it; it is away then even for those who have files of it open."""
-        _tool("umount", "--lazy", str(self.mount))
+        self.leave()
         wait_until(lambda: str(self._image) not in _loops(), 30, f"the end of what uses {self.mount}")
+
+    def leave(self) -> None:
+        """Unmount it; who has files of it open goes on."""
+        _tool("umount", "--lazy", str(self.mount))
 
 
 def written(folder: Path) -> int:

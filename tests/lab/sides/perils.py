@@ -40,9 +40,16 @@ class Peril:
         return [word.replace(OLDEST, f"{MACHINE}/{world.oldest()}") for word in self.words]
 
     def again(self, world: World) -> None:
-        """Ask for the verb again. A provider goes on until it dies, so how it ends starts one."""
+        """Ask for the verb again.
+
+        Not for a provider, which goes on until it dies: how that ends starts one. Nor for a cancel that was
+        killed after all was done, for on a host to which nothing came it is refused.
+        """
+        side = self.on(world)
+        if self.words == COMMANDS["cancel"] and not status(side)["machines"]:
+            return
         if self.words != PROVIDER:
-            self.on(world).run(*self.spoken(world), quietly=True)
+            side.run(*self.spoken(world), quietly=True)
 
 
 def over_there(world: World, promised: int) -> None:

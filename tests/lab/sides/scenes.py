@@ -1,7 +1,8 @@
 """The scenes of a group's life on two hosts, to each of which one can come back.
 
 A scene is the folder of both hosts and the store with all power off, so it can be copied and put back; what
-is to run in it is woken by commands, as after a power cut.
+is to run in it is woken by commands, as after a power cut. Hosts and store stand on drives, which can lose
+their power too and then have what was flushed.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from lab.machines import Keeping
 from lab.sites import Host, Sites
 from lab.stage import MACHINE, PATIENCE_SECONDS, Stage, Stand
 from lab.waiting import wait_until
+from tests.lab.cuts.drives import Drive
 
 COMMANDS = {
     verb: ("replica", verb, "store", MACHINE)
     for verb in ("fail-over", "fail-back", "hand-over", "commit", "cancel", "test", "clean-up", "release")
 }
 POINTS = 3
+DRIVE_BYTES = 1 << 30
 COPY = f"{MACHINE}-test"
 SECOND = f"{MACHINE}~2"
-PROTECT = ("protect", f"first#{MACHINE}", "store", "--group", MACHINE, "--every", "1s")
-REVERSE = ("protect", f"second#{MACHINE}", "store", "--group", SECOND, "--every", "1s", "--take-over")
+# A machine whose power was cut is compared, whatever the time of day.
+AT_ONCE = ("--every", "1s", "--resync-hours", "any")
+PROTECT = ("protect", f"first#{MACHINE}", "store", "--group", MACHINE, *AT_ONCE)
+REVERSE = ("protect", f"second#{MACHINE}", "store", "--group", SECOND, *AT_ONCE, "--take-over")
 _LOAD = Keeping(MACHINE, records_a_second=20, writes_a_record=4, slots=256, disk_mib=8)
 
 
@@ -37,7 +42,8 @@ class World:
     def __init__(self, folder: Path, sites: Sites) -> None:
         self._kept = folder / "kept"
         self._kept.mkdir()
-        (folder / "s").mkdir()
+        self.hosts = Drive.new(folder / "hosts.ext4", folder / "s", DRIVE_BYTES)
+        self.store = Drive.new(folder / "store.ext4", folder / "t", DRIVE_BYTES)
         self.stage = Stage(folder / "s", sites)
         self.first, self.second = self.stage.first, self.stage.second
         self.is_patient = True
@@ -51,13 +57,29 @@ class World:
             before, make = SCENES[name]
             if before:
                 self.scene(before)
+            else:
+                self.begin()
             make(self)
             self.power_off()
-            copied(self.stage.folder, kept)
+            kept.mkdir()
+            for drive in (self.hosts, self.store):
+                copied(drive.mount, kept / drive.mount.name)
             return
         self.power_off()
-        shutil.rmtree(self.stage.folder)
-        copied(kept, self.stage.folder)
+        for drive in (self.hosts, self.store):
+            emptied(drive.mount)
+            copied(kept / drive.mount.name, drive.mount)
+            drive.flush()
+
+    def begin(self) -> None:
+        """Have two hosts on which nothing is, and a store that was not made yet."""
+        (self.store.mount / "store").mkdir()
+        self.stage.path("store").symlink_to(self.store.mount / "store")
+
+    def close(self) -> None:
+        """Take the drives away, after all power is off."""
+        for drive in (self.hosts, self.store):
+            drive.leave()
 
     def power_off(self) -> None:
         """Let everything end that runs on either host."""
@@ -190,7 +212,15 @@ def acknowledged(side: Stand, machine: str) -> int:
 
 
 def copied(source: Path, target: Path) -> None:
-    tool("cp", "-a", "--sparse=always", "--reflink=auto", source, target)
+    tool("cp", "-a", "-T", "--sparse=always", source, target)
+
+
+def emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 SCENES: dict[str, tuple[str, Callable[[World], None]]] = {

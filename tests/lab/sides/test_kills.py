@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -31,8 +32,12 @@ Happens = Callable[[World, Peril, Halting], None]
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="kill-") as folder, Sites() as sites:
-        yield World(Path(folder), sites)
+    with tempfile.TemporaryDirectory(prefix="kill-") as folder, ExitStack() as undo:
+        sites = undo.enter_context(Sites())
+        made = World(Path(folder), sites)
+        undo.callback(made.close)
+        undo.callback(sites.close)
+        yield made
 
 
 def dies(world: World, peril: Peril, command: Halting) -> None:
@@ -52,9 +57,27 @@ def is_alone(world: World, peril: Peril, command: Halting) -> None:
     assert command.go_on() in FAMILIES
 
 
+def everything_loses_power(world: World, peril: Peril, command: Halting) -> None:
+    """Hosts and store, and what nobody flushed is gone."""
+    world.hosts.cut()
+    world.store.cut()
+    world.power_off()
+    command.process.wait(PATIENCE_SECONDS)
+    world.hosts.exchange()
+    world.store.exchange()
+
+
+def loses_the_store(world: World, peril: Peril, command: Halting) -> None:
+    """The store's drive fails under the verb, which says so; then both hosts go down, and all comes back."""
+    world.store.cut()
+    assert command.go_on() in FAMILIES
+    world.power_off()
+    world.store.exchange()
+
+
 SOME = [
     ("fail over", 40, dies),
-    ("fail over", 55, loses_power),
+    ("fail over", 55, everything_loses_power),
     ("change", 50, dies),
     ("fail back", 100, dies),
     ("fail back", 60, is_alone),
@@ -97,9 +120,9 @@ def test_a_verb_killed_at_any_step_is_completed_by_asking_again(world: World, na
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("happens", [loses_power, is_alone])
+@pytest.mark.parametrize("happens", [loses_power, everything_loses_power, loses_the_store, is_alone])
 @pytest.mark.parametrize("name", PERILS)
-def test_a_host_that_loses_power_at_some_step_comes_back_to_a_verb_that_completes(
+def test_what_loses_its_power_at_some_step_comes_back_to_a_verb_that_completes(
     world: World, name: str, happens: Happens
 ) -> None:
     steps = Random(name).sample(range(1, counted(world, PERILS[name]) + 1), SAMPLE)
