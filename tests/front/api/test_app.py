@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import requests
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential
+from azure.identity import ClientSecretCredential, aio
+from azure.mgmt.recoveryservicessiterecovery.aio import SiteRecoveryManagementClient
 
 from bascule.front.api.asking import BODY_MAX
 from bascule.wire import tokens
@@ -44,6 +47,30 @@ def test_a_token_is_got_in_the_form_of_adfs_too(server: Served) -> None:
     )
     token = credential.get_token(f"{server.base}/.default").token
     assert server.identity.who(token).name == "anna"
+
+
+def test_the_sdk_that_does_not_block_works_alike(server: Served) -> None:
+    made = server.people["rita"]
+
+    async def names() -> list[str | None]:
+        async with (
+            aio.ClientSecretCredential(
+                *(server.identity.server, made.principal.id, made.secret),
+                authority=server.base,
+                disable_instance_discovery=True,
+                connection_verify=server.authority,
+            ) as credential,
+            SiteRecoveryManagementClient(
+                credential,
+                server.identity.server,
+                base_url=server.base,
+                credential_scopes=[f"{server.base}/.default"],
+                connection_verify=server.authority,
+            ) as client,
+        ):
+            return [one.name async for one in client.replication_fabrics.list("rg", "north")]
+
+    assert asyncio.run(names()) == ["site-1"]
 
 
 def test_a_wrong_secret_is_told_so_that_the_client_knows_it(server: Served) -> None:
@@ -211,6 +238,15 @@ def test_a_body_that_is_none_is_refused(server: Served, body: bytes, status: int
     answer = server.ask(server.home("west"), "PUT", data=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["message"]
+
+
+def test_a_body_without_a_length_is_cut_at_the_same_size(server: Served) -> None:
+    parts = (b" " * (1 << 16) for _ in range(200))
+    try:
+        status = server.ask(server.home("west"), "PUT", data=parts).status_code
+    except requests.ConnectionError:
+        status = 413  # it was cut off while it was sent
+    assert status == 413
 
 
 @pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "CONNECTED"])

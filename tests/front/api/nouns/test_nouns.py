@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from bascule.model.vault.item import Command, ProtectedItem, Protection
+from bascule.model.vault.job import Job, JobId, JobState
 from bascule.model.vault.signs.event import Condition, Event, Health
+from tests.control.service.desks import ROUTE
 from tests.front.api.serving import VERSION, Served
 
 SITE = {"properties": {"customDetails": {"instanceType": "HyperVSite"}}}
@@ -121,6 +125,23 @@ def test_events_come_in_pages_and_health_says_what_is_wrong(server: Served) -> N
     assert health.fabrics_health.issues[0].summary_message == "h1 is silent"
     with server.node.catalog.writing() as books:
         books.conditions.remove("north", "h1/silent")
+
+
+def test_items_and_jobs_come_in_pages(server: Served) -> None:
+    with server.node.catalog.writing() as books:
+        for number in range(620):
+            name = f"vm-{number:03}"
+            state = Protection.PROTECTED if number % 100 else Protection.UNPROTECTED
+            books.items.add(ProtectedItem(name, "north", name, state, route=ROUTE))
+        for number in range(450):
+            ended = Job(JobId(f"{number:032x}"), "north", "vm-001", Command.RESYNC, 1, 1e9 + number)
+            books.jobs.add(replace(ended, state=JobState.SUCCEEDED, ended=2e9))
+    client = server.recovery("rita")
+    items = [one.name for one in client("replication_protected_items.list")]
+    assert items == [f"vm-{number:03}" for number in range(620) if number % 100]
+    jobs = [one.name for one in client("replication_jobs.list")]
+    assert jobs == [f"{number:032x}" for number in range(449, -1, -1)]
+    assert list(client("replication_jobs.list", filter="JobStatus eq 'Failed'")) == []
 
 
 def test_a_link_to_the_next_page_keeps_what_was_asked(server: Served) -> None:

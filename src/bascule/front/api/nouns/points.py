@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import BoundedSemaphore
 
+from bascule.model.errors import Unavailable
 from bascule.model.policies import Consistency
 from bascule.ports.sites import RecoveryPoint
 
@@ -21,20 +23,33 @@ _KINDS: Mapping[str, str] = {
 }
 
 
+_ROOM = BoundedSemaphore(8)
+
+
 def list_all(ask: Ask) -> Answer:
     """Return the points of an item, the newest first."""
-    points = ask.service.points.list(ask.caller, ask.vault, found(ask).id)
+    points = _points(ask)
     return page(ask, (_point(ask, one) for one in points))
 
 
 def get(ask: Ask) -> Answer:
     """Return a point."""
-    points = ask.service.points.list(ask.caller, ask.vault, found(ask).id)
+    points = _points(ask)
     return Answer(
         body=_point(
             ask, named(points, ask.names["point"], lambda one: point_name(one.name), "recovery point")
         )
     )
+
+
+def _points(ask: Ask) -> tuple[RecoveryPoint, ...]:
+    """Ask for the points; a host that does not answer is waited for, by some of all threads only."""
+    if not _ROOM.acquire(blocking=False):
+        raise Unavailable("too many wait for lists of points", cure="ask again in a while", code="busy")
+    try:
+        return ask.service.points.list(ask.caller, ask.vault, found(ask).id)
+    finally:
+        _ROOM.release()
 
 
 def point_of(name: str) -> str:
