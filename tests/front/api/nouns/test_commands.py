@@ -10,6 +10,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from bascule.front.api.nouns.points import point_name, point_of
 from bascule.model.vault.item import Command
+from lab.waiting import wait_until
 from tests.control.service.desks import OWNER
 from tests.front.api.serving import Client, Served
 
@@ -81,7 +82,7 @@ def plain(client: Client, verb: str) -> Any:
 @pytest.mark.lab
 def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, client: Client) -> None:
     assert enabled(server, client).properties.policy_friendly_name == "daily"
-    usual = {"UnplannedFailover", "DisableProtection", "TestFailover"}
+    usual = {"PlannedFailover", "UnplannedFailover", "DisableProtection", "TestFailover"}
     assert stands(client) == ("Protected", "Primary", "None", usual)
 
     tested = over(client, "test_failover", networkType="NoNetworkAttachAsInput")
@@ -110,7 +111,12 @@ def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, cl
 
     over(client, "unplanned_failover")
     plain(client, "failover_commit")
-    assert stands(client) == ("UnplannedFailoverCommitted", "Recovery", "None", {"DisableProtection"})
+    assert stands(client) == (
+        "UnplannedFailoverCommitted",
+        "Recovery",
+        "None",
+        {"DisableProtection", "ReverseReplicate"},
+    )
     gone = {"properties": {"disableProtectionReason": "NotSpecified"}}
     client(f"{ITEMS}.begin_delete", *AT, gone).result()
     with pytest.raises(ResourceNotFoundError):
@@ -135,6 +141,34 @@ def test_an_operation_is_called_as_its_job_and_says_how_far_it_is(server: Served
     assert (job.properties.scenario_name, job.properties.state) == ("EnableDr", "Succeeded")
     result = server.ask(begun.headers["Location"].removeprefix(server.base), params=None)
     assert result.json()["name"] == "shop"
+
+
+@pytest.mark.lab
+def test_a_machine_goes_over_in_order_and_comes_home_when_a_person_says_so(
+    server: Served, client: Client
+) -> None:
+    enabled(server, client)
+    over(client, "planned_failover", providerSpecificDetails={"instanceType": "HyperVReplicaAzure"})
+    assert stands(client)[1] == "Recovery"
+    plain(client, "failover_commit")
+    back = {"properties": {"failoverDirection": "PrimaryToRecovery"}}
+    client(f"{ITEMS}.begin_reprotect", *AT, back).result()
+    server.node.settled()
+    assert stands(client) == ("Protected", "Recovery", "None", {"DisableProtection", "Failback"})
+    details = {"instanceType": "HyperVReplicaAzureFailback", "dataSyncOption": "ForSynchronization"}
+    home = {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": details}
+    poller: Any = client(f"{ITEMS}.begin_planned_failover", *AT, {"properties": home})
+
+    def waiting() -> list[Any]:
+        return list(client("replication_jobs.list", filter="JobStatus eq 'Suspended'"))
+
+    wait_until(lambda: bool(waiting()), 30, "the question")
+    (job,) = waiting()
+    assert job.properties.allowed_actions == ["Cancel", "Resume"]
+    client("replication_jobs.begin_resume", job.name, {"properties": {"comments": "yes"}}).result()
+    assert poller.result().properties.active_location == "Primary"
+    plain(client, "failover_commit")
+    assert stands(client)[1] == "Primary"
 
 
 @pytest.mark.lab

@@ -22,6 +22,8 @@ _DETAILS = ("properties", "providerSpecificDetails")
 _OURS = (*_DETAILS, "bascule")
 """What Azure has no word for: the host that would take over, and by which key both hosts open the store."""
 _KINDS = (KIND, "")
+_OVER = "PrimaryToRecovery"
+_DATA = {"ForSynchronization": "synchronise", "ForDownTime": "download"}
 
 
 def enable(ask: Ask) -> Answer:
@@ -70,6 +72,26 @@ def fail_over(ask: Ask) -> Answer:
     return _over(ask, Command.FAIL_OVER)
 
 
+def go_in_order(ask: Ask) -> Answer:
+    """Shut a machine down and start it on the other side; or bring one home, by the direction."""
+    direction = ask.text("properties", "failoverDirection", default=_OVER)
+    if direction.casefold() != "recoverytoprimary":
+        return _over(ask, Command.PLANNED_FAIL_OVER)
+    _check_kind(ask, (*_KINDS, f"{KIND}Failback"))
+    if ask.text(*_DETAILS, "providerIdForAlternateRecovery"):
+        raise TurnedAway("a failback to another place is not built yet", cure="leave it out", code="not-yet")
+    option = ask.text(*_DETAILS, "dataSyncOption", default="ForSynchronization")
+    if option not in _DATA:
+        raise TurnedAway(f"{option[:40]!r} is no dataSyncOption", cure=f"choose of {', '.join(_DATA)}")
+    return _give(ask, Command.FAIL_BACK, {"data": _DATA[option]})
+
+
+def reprotect(ask: Ask) -> Answer:
+    """Replicate a machine from the side on which it works now."""
+    _check_kind(ask)
+    return _give(ask, Command.REPROTECT)
+
+
 def change_point(ask: Ask) -> Answer:
     """Start a machine that was failed over anew, at another point."""
     return _give(ask, Command.CHANGE_POINT, _point(ask, ("properties", "recoveryPointId")))
@@ -106,7 +128,7 @@ def result(ask: Ask) -> Answer:
 
 def _over(ask: Ask, command: Command) -> Answer:
     _check_kind(ask)
-    direction = ask.text("properties", "failoverDirection", default="PrimaryToRecovery")
+    direction = ask.text("properties", "failoverDirection", default=_OVER)
     if direction.casefold() != "primarytorecovery":
         raise TurnedAway(
             f"a failover {direction[:40]} is not built yet", cure="PrimaryToRecovery is", code="not-yet"
@@ -134,9 +156,9 @@ def _policy(ask: Ask) -> str:
     return next((one.id for one in known if one.id.casefold() == name.casefold()), name)
 
 
-def _check_kind(ask: Ask) -> None:
+def _check_kind(ask: Ask, kinds: tuple[str, ...] = _KINDS) -> None:
     kind = ask.text(*_DETAILS, "instanceType")
-    if kind not in _KINDS:
+    if kind not in kinds:
         raise TurnedAway(
             f"machines of the kind {kind[:64]} are not built yet", cure=f"name {KIND}", code="not-yet"
         )
@@ -150,6 +172,8 @@ HANDLERS = {
     f"{_GROUP}.test_failover": rehearse,
     f"{_GROUP}.test_failover_cleanup": clean_up,
     f"{_GROUP}.unplanned_failover": fail_over,
+    f"{_GROUP}.planned_failover": go_in_order,
+    f"{_GROUP}.reprotect": reprotect,
     f"{_GROUP}.apply_recovery_point": change_point,
     f"{_GROUP}.failover_commit": commit,
     f"{_GROUP}.failover_cancel": cancel,

@@ -16,7 +16,14 @@ from ..words import scenarios
 
 PAGE = 200
 _LISTED = 100_000
-_OF_FAILOVERS = (Command.FAIL_OVER, Command.COMMIT, Command.CANCEL, Command.CHANGE_POINT)
+_OF_FAILOVERS = (
+    Command.FAIL_OVER,
+    Command.PLANNED_FAIL_OVER,
+    Command.FAIL_BACK,
+    Command.COMMIT,
+    Command.CANCEL,
+    Command.CHANGE_POINT,
+)
 _NOBODY = "1753-01-01T01:01:01Z"
 
 

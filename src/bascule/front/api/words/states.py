@@ -40,6 +40,7 @@ TEST: Mapping[TestFailover, tuple[str, str]] = {
 }
 
 OPERATIONS: Mapping[Command, str] = {
+    C.PLANNED_FAIL_OVER: "PlannedFailover",
     C.FAIL_OVER: "UnplannedFailover",
     C.DISABLE: "DisableProtection",
     C.TEST_FAIL_OVER: "TestFailover",
@@ -47,6 +48,8 @@ OPERATIONS: Mapping[Command, str] = {
     C.COMMIT: "Commit",
     C.CANCEL: "CancelFailover",
     C.CHANGE_POINT: "ChangePit",
+    C.REPROTECT: "ReverseReplicate",
+    C.FAIL_BACK: "Failback",
 }
 """Resynchronising is not among them: Azure lists it for an item only when it is needed."""
 
