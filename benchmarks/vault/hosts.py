@@ -10,6 +10,7 @@ import json
 import ssl
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bascule.apps.chance import SystemIds
@@ -21,6 +22,7 @@ from bascule.wire.control import messages
 from bascule.wire.control.invitation import address_parts, door_name, invitation_from
 
 EVERY_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
 
 
 def join(folder: Path, key: bytes, name: str) -> str:
@@ -46,10 +48,11 @@ class Host:
     async def live(self, delay: float) -> None:
         """Report and wait for commands, for ever."""
         await asyncio.sleep(delay)
-        await asyncio.gather(self._report(), self._obey())
+        await asyncio.gather(_persistently(self._report), _persistently(self._obey))
 
     async def _report(self) -> None:
         line = await self._line()
+        self._number = 0
         while True:
             began = time.monotonic()
             report = Report(self._papers.host, self._number + 1, self._number, self._said(time.time()))
@@ -75,6 +78,15 @@ class Host:
         host, port = address_parts(self._papers.addresses[0])
         name = door_name(self._papers.vault)
         return await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+
+
+async def _persistently(life: Callable[[], Awaitable[None]]) -> None:
+    """Go on with another connection where the door hung up, as a host does."""
+    while True:
+        try:
+            await life()
+        except (OSError, asyncio.IncompleteReadError):
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str, body: bytes) -> None:
