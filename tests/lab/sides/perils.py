@@ -37,7 +37,7 @@ class Peril:
 
     def spoken(self, world: World) -> list[str]:
         """Return the words of the verb in the world as it is."""
-        return [word.replace(OLDEST, f"{MACHINE}/{world.oldest()}") for word in self.words]
+        return [f"{MACHINE}/{world.oldest()}" if word == OLDEST else word for word in self.words]
 
     def again(self, world: World) -> None:
         """Ask for the verb again.
