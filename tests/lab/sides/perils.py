@@ -76,12 +76,14 @@ def at_home(world: World, promised: int) -> None:
 
 
 def replicated_at_home(world: World, promised: int) -> None:
+    world.is_patient = True  # who is not cuts the power of what is to be replicated
     at_home(world, promised)
     world.replicated(world.first, MACHINE)
     assert world.promised() >= promised
 
 
 def replicated_over_there(world: World, promised: int) -> None:
+    world.is_patient = True
     over_there(world, promised)
     world.replicated(world.second, SECOND)
     assert world.promised() >= promised
