@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.wire.nbd.address import Address
 
 
@@ -51,7 +51,7 @@ class NbdServers:
             handle = os.pidfd_open(pid)
             signal.pidfd_send_signal(handle, signal.SIGKILL)
             # Readable once all its descriptors are closed, its listening socket among them.
-            assert select.select([handle], [], [], 20)[0], "it does not die"
+            assert ready(20, [handle]), "it does not die"
             os.close(handle)
 
     def _next(self) -> tuple[Path, Path]:

@@ -7,7 +7,6 @@ A folder is served where somebody accepts connections on its socket, and who tha
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import struct
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from bascule.data.instant.local.folder import make_durably
 from bascule.data.store import Vault
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
 from bascule.ports.serving import Served
 
@@ -81,7 +81,7 @@ class PointServers:
             return
         try:
             signal.pidfd_send_signal(handle, signal.SIGTERM)
-            if not select.select([handle], [], [], _STOP_SECONDS)[0]:
+            if not ready(_STOP_SECONDS, [handle]):
                 raise Unavailable(
                     f"the point server of {folder} (process {pid}) does not end",
                     cure="see whether its disk or its store hangs",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -156,6 +157,13 @@ class Lives:
     def must_have_sent_next_to_nothing_twice(self, cuts: int) -> None:
         again = self.again + written(self._store) - SIZE
         assert 0 < again <= cuts * AGAIN * SIZE, "what is more than the disk, maps and keys among it"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder with a short name: those of sockets in it are bounded, and pytest's own are long."""
+    with tempfile.TemporaryDirectory(prefix="cut-") as name:
+        yield Path(name)
 
 
 @pytest.fixture

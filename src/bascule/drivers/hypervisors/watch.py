@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import BasculeError, Unavailable
 
 SYNC_SECONDS: Final = 5.0
@@ -110,20 +110,17 @@ class Watch:
 
     def _may_read(self, until: float) -> bool:
         left = max(0.0, until - time.monotonic())
-        ready, _, _ = select.select([self._guest.descriptor(), 0], [], [], left)
-        return self._guest.descriptor() in ready
+        return self._guest.descriptor() in ready(left, [self._guest.descriptor(), 0])
 
     def _is_orphan(self) -> bool:
         """Tell whether the owner's pipe has ended; an order that came too early is none."""
-        ready, _, _ = select.select([0], [], [], 0)
-        return bool(ready) and not os.read(0, 1 << 12)
+        return bool(ready(0, [0])) and not os.read(0, 1 << 12)
 
     def _order(self, until: float | None) -> str:
         """Return the owner's next word; nothing if it died, or if the time is over."""
         while b"\n" not in self._heard:
             left = None if until is None else max(0.0, until - time.monotonic())
-            ready, _, _ = select.select([0], [], [], left)
-            data = os.read(0, 1 << 12) if ready else b""
+            data = os.read(0, 1 << 12) if ready(left, [0]) else b""
             if not data:
                 return ""
             self._heard += data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import Unavailable
 from bascule.ports.guests import FROZEN_AT_MOST_SECONDS
 
@@ -159,8 +159,7 @@ class _Ordered:
         assert self._process.stdout is not None
         while b"\n" not in self._heard:
             left = max(0.0, until - time.monotonic())
-            ready, _, _ = select.select([self._process.stdout], [], [], left)
-            data = self._process.stdout.read(_LINE_MAX) if ready else b""
+            data = self._process.stdout.read(_LINE_MAX) if ready(left, [self._process.stdout]) else b""
             if not data:
                 return None
             self._heard += data

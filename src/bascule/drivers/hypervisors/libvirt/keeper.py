@@ -15,13 +15,13 @@ the daemon does not answer it goes on looking, for a quarter of an hour if the m
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from typing import Final
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import BasculeError, Missing, Unavailable
 
 from .connection import Connection, Domain, connect, told
@@ -50,8 +50,7 @@ class Keeper:
             start_new_session=True,  # whoever kills our group does not mean the machine
         )
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], _STARTS_SECONDS)
-        if not ready or not self._process.stdout.readline():
+        if not ready(_STARTS_SECONDS, [self._process.stdout]) or not self._process.stdout.readline():
             self.end()
             raise Unavailable(f"{name}: its keeper does not start", cure="see whether libvirt answers")
 
@@ -160,9 +159,9 @@ def _keep(uri: str, name: str) -> None:
     sys.stdout.flush()
     heard = b""
     while True:
-        ready, _, _ = select.select([0], [], [], _LOOKS_SECONDS)
-        data = os.read(0, 1 << 12) if ready else b""
-        if ready and not data:
+        may_read = ready(_LOOKS_SECONDS, [0])
+        data = os.read(0, 1 << 12) if may_read else b""
+        if may_read and not data:
             break
         *lines, heard = (heard + data).split(b"\n")
         for line in lines:

@@ -8,7 +8,6 @@ of its own and an error that says so.
 from __future__ import annotations
 
 import json
-import select
 import socket
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import Damaged, Off, Refused, Unavailable
 from bascule.wire.nbd.streams.plain import wait_at_most
 
@@ -152,7 +152,7 @@ class Monitor:
         deadline = time.monotonic() + seconds
         while not any(seen["event"] == event for seen in self._events):
             left = max(deadline - time.monotonic(), 0.0)
-            if b"\n" not in self._received and not select.select([self._socket], [], [], left)[0]:
+            if b"\n" not in self._received and not ready(left, [self._socket]):
                 return False
             message = self._message()
             if "event" in message:

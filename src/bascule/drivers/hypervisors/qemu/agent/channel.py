@@ -9,13 +9,13 @@ a time: another one is accepted by the kernel and never answered.
 from __future__ import annotations
 
 import json
-import select
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import Off, Unavailable
 
 from ...watch import SYNC_SECONDS
@@ -138,7 +138,7 @@ class Channel:
             raise self._gone() from error
 
     def _wait(self, readers: Sequence[socket.socket], writers: Sequence[socket.socket], until: float) -> None:
-        if not any(select.select(readers, writers, [], max(0.0, until - time.monotonic()))):
+        if not ready(max(0.0, until - time.monotonic()), readers, writers):
             raise Unavailable(
                 f"the guest agent ({self._name}) does not answer",
                 cure="see that qemu-guest-agent runs in the guest, and that nobody else is at its channel",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import struct
 import subprocess
@@ -18,6 +17,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from bascule.drivers.hypervisors.readiness import ready
 from bascule.model.errors import Refused
 
 from .folder import MachineFolder
@@ -79,9 +79,7 @@ class Process:
 
     def has_ended(self, within: float = 0) -> bool:
         """Return whether the process ended, or does within so many seconds."""
-        waiting = select.poll()
-        waiting.register(self._descriptor, select.POLLIN)
-        return bool(waiting.poll(within * 1000))
+        return bool(ready(within, [self._descriptor]))
 
     def kill(self) -> None:
         """End the process at once."""
