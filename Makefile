@@ -20,7 +20,7 @@ setup: ## Install all that the other targets need (they do it themselves when as
 	$(SETUP)
 	@echo "Ready. '$(BIN)/bascule --help' is the command line."
 
-check: ## Before every commit: format, lint, types, imports, house rules, fast tests (under a minute)
+check: ## Before every commit: format, lint, types, imports, house rules, fast tests (about two minutes)
 	$(SETUP) python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-# Enough to see a family of cases fail, few enough that ``make check`` takes less than a minute.
+# Enough to see a family of cases fail, few enough that ``make check`` is worth it before each commit.
 BRIEF_CASES = 2
 BRIEF_EXAMPLES = 10
 
