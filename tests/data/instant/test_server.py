@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -289,7 +289,8 @@ STEPS = 100
 @pytest.fixture(scope="module")
 def local_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store")
-    vault(DISKS, LocalStore(path / "objects", create=True))
+    with closing(LocalStore(path / "objects", create=True)) as objects:
+        vault(DISKS, objects)
     return path / "objects"
 
 
@@ -340,6 +341,7 @@ def test_a_kill_at_any_step_of_hydration_loses_no_byte(
             assert not server.status.needs_store
         finally:
             server.stop()
+            objects.close()
     assert (tmp_path / "served" / "0-base" / "base").read_bytes() == ROOT
     # A reader's own pin may be left: it expires. One that never does must not be.
     assert not list((local_store / "pins").rglob("*-d"))

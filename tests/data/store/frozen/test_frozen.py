@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "vault"
 
 
-def opened(folder: Path, unlocker: Unlocker | None = None) -> Vault:
-    unlocker = unlocker or KeyFile.read(KEY_FILE)
-    return Vault.open(LocalStore(folder), unlocker, ids=SeededIds(7), clock=SetClock(LATER))
+@pytest.fixture
+def opened(folder: Path) -> Iterator[Callable[..., Vault]]:
+    """Open the vault, until the test is over."""
+    with ExitStack() as stores:
+
+        def open_it(unlocker: Unlocker | None = None) -> Vault:
+            objects = stores.enter_context(closing(LocalStore(folder)))
+            key = unlocker or KeyFile.read(KEY_FILE)
+            return Vault.open(objects, key, ids=SeededIds(7), clock=SetClock(LATER))
+
+        yield open_it
 
 
 def expected() -> dict[str, Any]:
@@ -61,9 +71,9 @@ def shown(vault: Vault) -> dict[str, Any]:
 
 @pytest.mark.parametrize("unlocker", [None, Passphrase(WORDS)], ids=["key file", "passphrase"])
 def test_a_vault_of_format_1_opens_with_each_of_its_keys_and_every_byte_of_it_is_right(
-    folder: Path, unlocker: Passphrase | None
+    opened: Callable[..., Vault], unlocker: Passphrase | None
 ) -> None:
-    vault = opened(folder, unlocker)
+    vault = opened(unlocker)
     assert [(key.kind, key.label) for key in sorted(vault.keys(), key=lambda key: key.kind)] == [
         ("file", "the key file"),
         ("passphrase", "what we say aloud"),
@@ -71,14 +81,14 @@ def test_a_vault_of_format_1_opens_with_each_of_its_keys_and_every_byte_of_it_is
     assert shown(vault) == expected()
 
 
-def test_a_vault_of_format_1_has_nothing_that_verification_finds(folder: Path) -> None:
-    assert list(opened(folder).verify(full=True)) == []
+def test_a_vault_of_format_1_has_nothing_that_verification_finds(opened: Callable[..., Vault]) -> None:
+    assert list(opened().verify(full=True)) == []
 
 
 def test_a_vault_of_format_1_is_written_thinned_swept_and_compacted_by_the_code_of_today(
-    folder: Path,
+    folder: Path, opened: Callable[..., Vault]
 ) -> None:
-    vault, before = opened(folder), expected()
+    vault, before = opened(), expected()
     disk = DiskKey("web", "a")
     size = next(reversed(before["shop"].values()))["disks"]["web/a"][0]
     machine = MachineSpec("web", "WEB", (DiskSpec("a", size),))
@@ -113,9 +123,11 @@ def test_a_vault_of_format_1_is_written_thinned_swept_and_compacted_by_the_code_
     assert list(vault.verify(full=True)) == []
 
 
-def test_the_vault_of_format_1_has_every_kind_of_object_and_every_shape_of_a_map(folder: Path) -> None:
+def test_the_vault_of_format_1_has_every_kind_of_object_and_every_shape_of_a_map(
+    folder: Path, opened: Callable[..., Vault]
+) -> None:
     """What is not in it is not protected by it."""
-    vault = opened(folder)
+    vault = opened()
     kinds = {path.name for path in folder.iterdir()} - {"+incoming"}
     assert kinds == {"format", "keys", "points", "segments", "moved", "parts", "pins", "locks", "upkeep"}
     assert (folder / "segments/~upkeep").is_dir()
