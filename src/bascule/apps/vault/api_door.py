@@ -133,7 +133,7 @@ class _Patient(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as it is called
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed by its base
         super().connection_made(transport)
         self._wait()
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from http import HTTPStatus
+from typing import Any
 
 from bascule.control.service.service import Service
 from bascule.model.errors import BasculeError, Damaged, Missing, Refused, Unavailable
@@ -75,12 +76,12 @@ def _role(asked: Fields) -> Role:
 
 
 def _policy(asked: Mapping[str, object]) -> Policy:
-    known = {name: value for name, value in asked.items() if name in Policy.__slots__}
+    known: dict[str, Any] = {name: value for name, value in asked.items() if name in Policy.__slots__}
     if known != asked:
         raise Refused(f"a policy has no {', '.join(sorted(asked.keys() - known.keys()))}", code="malformed")
     lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
     try:
-        return Policy(**{**known, **lists})  # type: ignore[arg-type]  # checked by what it refuses
+        return Policy(**{**known, **lists})
     except TypeError as error:
         raise Refused(f"this is no policy: {error}", code="malformed") from error
 

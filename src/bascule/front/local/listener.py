@@ -15,6 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -31,6 +32,8 @@ _PEER = struct.Struct("3i")
 Get = Callable[[str], Answer]
 Post = Callable[[str, bytes, int], Answer]
 """A path, a body, and the user at the other end of the socket."""
+
+_Request: TypeAlias = "socket.socket | tuple[bytes, socket.socket]"
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -57,17 +60,17 @@ class LocalServer(ThreadingHTTPServer):
         self._thread.join()
         self.server_close()
 
-    def process_request(self, request: object, client_address: object) -> None:
+    def process_request(self, request: _Request, client_address: Any) -> None:
         """Answer in a thread, unless too many are at it."""
         if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)  # type: ignore[arg-type]  # a socket, as the base class says
+            self.shutdown_request(request)
             return
-        super().process_request(request, client_address)  # type: ignore[arg-type]  # as it came
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: object, client_address: object) -> None:
+    def process_request_thread(self, request: _Request, client_address: Any) -> None:
         """Answer, and let the next one in."""
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]  # as it came
+            super().process_request_thread(request, client_address)
         finally:
             self._room.release()
 
