@@ -72,7 +72,7 @@ def _served(folder: Path, size: Size, chosen: argparse.Namespace) -> None:
         command = [sys.executable, "-m", "benchmarks.vault.hosts", str(plan)]
         with subprocess.Popen(command) as living:
             try:
-                time.sleep(3 * hosts.EVERY_SECONDS)  # all have connected and said everything
+                time.sleep(3 * hosts.EVERY_SECONDS)  # it begins when all are in step, not while they connect
                 _idle(server, chosen.seconds, living)
             finally:
                 living.terminate()
@@ -95,7 +95,7 @@ def _joined(server: VaultServer, folder: Path, size: Size) -> dict[str, Path]:
 def _idle(server: VaultServer, seconds: int, living: subprocess.Popen[bytes]) -> None:
     say(f"{seconds} s of reports")
     before, began = _spent(server.pid), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the window that is measured
     percent = 100 * (_spent(server.pid) - before) / (time.monotonic() - began)
     if living.poll() is not None:
         raise RuntimeError("the hosts ended")

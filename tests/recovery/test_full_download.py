@@ -118,11 +118,11 @@ def _until(journey: Journey, is_enough: Callable[[], bool]) -> None:
         if is_enough():
             raise Died
 
-    journey.fate.step = die  # type: ignore[method-assign] - of this object alone
+    journey.fate.step = die
     try:
         synchronise(journey.home_site(), AWAY, SAME, whole=True)
     finally:
-        journey.fate.step = step  # type: ignore[method-assign] - as it was
+        journey.fate.step = step
 
 
 @pytest.mark.lab  # many worlds, many seconds

@@ -237,10 +237,10 @@ def test_a_catalog_that_does_not_answer_for_a_while_fails_no_job(begin: Start) -
             taken = node.catalog._take_turn
 
             def refuse(connection: sa.Connection) -> None:
-                node.catalog._take_turn = taken  # type: ignore[method-assign]  # one turn is refused
+                node.catalog._take_turn = taken
                 raise sa.exc.OperationalError("BEGIN", {}, Exception("the server is starting up"))
 
-            node.catalog._take_turn = refuse  # type: ignore[method-assign]  # one turn is refused
+            node.catalog._take_turn = refuse
             return "web/1"
 
         return Ending(Fact.TEST_STARTED, point=str(run.step("start it", act)))
