@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bascule.apps.chance import SystemClock, SystemIds
-from bascule.control.service.fabrics import Entrance
 from bascule.control.service.service import Service, service
+from bascule.control.service.sides.fabrics import Entrance
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.hosts.hosts import SqlHosts
 from bascule.drivers.hosts.sqlite import SqliteDatabase

@@ -16,7 +16,7 @@ from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 
 from bascule.apps.chance import SystemClock, SystemIds
-from bascule.control.service.identity import IdentityDesk, Made
+from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.service import Service
 from bascule.drivers.identity.sqlite import SqlitePrincipals
 from bascule.front.api.app import application

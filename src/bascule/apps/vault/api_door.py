@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bascule.apps import door
-from bascule.control.service.identity import IdentityDesk, Made
+from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.service import Service
 from bascule.drivers.identity.sqlite import SqlitePrincipals
 from bascule.drivers.pki.authority import write

@@ -10,8 +10,8 @@ from functools import partial
 from bascule.control.jobs.jobs import Jobs
 from bascule.control.jobs.queue import DurableQueue
 from bascule.control.jobs.runner import Runner
-from bascule.control.service.fabrics import Entrance
 from bascule.control.service.service import Service, service
+from bascule.control.service.sides.fabrics import Entrance
 from bascule.control.workflows.book import workflows
 from bascule.control.workflows.ends import Ends
 from bascule.drivers.catalog.catalog import SqlCatalog

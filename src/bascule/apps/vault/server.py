@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from bascule.apps import door
-from bascule.control.service.fabrics import Entrance
+from bascule.control.service.sides.fabrics import Entrance
 from bascule.control.watch.alerting import Alerting
 from bascule.control.watch.keeping import Keeping
 from bascule.control.watch.watch import Watch

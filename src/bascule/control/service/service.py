@@ -9,12 +9,12 @@ from bascule.ports.catalog import Catalog
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.sites import RecoverySite
 
-from .fabrics import Entrance, FabricDesk
 from .gate import Gate
-from .items import ItemDesk
 from .jobs import JobDesk
-from .points import PointDesk
-from .policies import PolicyDesk
+from .machines.items import ItemDesk
+from .machines.points import PointDesk
+from .sides.fabrics import Entrance, FabricDesk
+from .sides.policies import PolicyDesk
 from .signs import SignDesk
 from .vaults import VaultDesk
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bascule.control.service.gate import Call
-from bascule.control.service.identity import STRANGER
+from bascule.control.service.people.identity import STRANGER
 from bascule.model.errors import BasculeError, Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.ports.chance import Ids

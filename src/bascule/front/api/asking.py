@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
-from bascule.control.service.identity import IdentityDesk
+from bascule.control.service.people.identity import IdentityDesk
 from bascule.control.service.service import Service
 from bascule.model.vault.access import Caller
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from bascule.front.api.nouns.points import point_name, point_of
+from bascule.front.api.nouns.machines.points import point_name, point_of
 from bascule.model.vault.item import Command
 from lab.waiting import wait_until
 from tests.control.service.desks import OWNER

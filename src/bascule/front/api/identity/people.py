@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bascule.control.service.identity import Made
+from bascule.control.service.people.identity import Made
 from bascule.model.vault.access import Assignment, Role
 from bascule.model.vault.principal import Principal
 from bascule.ports.vault.audit import Deed
@@ -17,7 +17,7 @@ from bascule.wire.control.invitation import invitation_written
 from ..answers import Answer, moment, page
 from ..asking import Ask, bad_body
 from ..naming import named, resource
-from ..nouns.fabrics import fabric_of
+from ..nouns.sides.fabrics import fabric_of
 
 _LISTED = 1000
 _KEY_SECONDS = 5 * 86400

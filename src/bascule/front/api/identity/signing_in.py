@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_plus
 
-from bascule.control.service.identity import IdentityDesk
+from bascule.control.service.people.identity import IdentityDesk
 from bascule.model.errors import Refused
 
 from ..answers import Answer

@@ -8,7 +8,9 @@ from typing import TypeAlias
 from ..answers import Answer
 from ..asking import Ask
 from ..identity import people, subscriptions
-from . import commands, fabrics, items, jobs, points, policies, protectable, signs, vaults
+from . import jobs, signs, vaults
+from .machines import commands, items, points
+from .sides import fabrics, policies, protectable
 
 Handler: TypeAlias = Callable[[Ask], Answer]
 

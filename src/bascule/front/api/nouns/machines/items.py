@@ -11,11 +11,11 @@ from bascule.model.vault.item import ProtectedItem, Protection
 from bascule.model.vault.job import Job
 from bascule.model.vault.signs.event import Condition
 
-from ..answers import Answer, moment, page
-from ..asking import Ask
-from ..naming import resource
-from ..words import health, scenarios, states
-from .fabrics import container_of, container_words, guid, server_words
+from ...answers import Answer, moment, page
+from ...asking import Ask
+from ...naming import resource
+from ...words import health, scenarios, states
+from ..sides.fabrics import container_of, container_words, guid, server_words
 
 PAGE = 500
 KIND = "HyperVReplicaAzure"

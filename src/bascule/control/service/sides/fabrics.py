@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bascule.control import meant
+from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Server
@@ -14,8 +15,6 @@ from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.hosts import Hosts, RegistrationKey
 from bascule.ports.vault.pki import Authority
 from bascule.wire.control.invitation import Invitation, address_parts
-
-from .gate import Call, Gate
 
 
 @dataclass(frozen=True, slots=True)

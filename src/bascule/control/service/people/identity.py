@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from threading import Semaphore
 from uuid import UUID
 
+from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Missing, Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.principal import SECRETS_MAX, Principal, Secret
@@ -22,7 +23,6 @@ from bascule.ports.vault.principals import Principals
 from bascule.wire import tokens
 
 from .attempts import Attempts
-from .gate import Call, Gate
 
 TOKEN_SECONDS = 3600
 SECRET_SECONDS = 2 * 365 * 86400.0

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bascule.control import meant
 from bascule.control.jobs.jobs import Jobs
+from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right, right_for
 from bascule.model.vault.fabric import check_name
@@ -16,8 +17,6 @@ from bascule.model.vault.job import Job, Value
 from bascule.model.vault.route import Route
 from bascule.ports.catalog import Books
 from bascule.ports.chance import Ids
-
-from .gate import Call, Gate
 
 
 class ItemDesk:

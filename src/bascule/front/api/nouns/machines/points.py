@@ -9,10 +9,10 @@ from bascule.model.errors import Unavailable
 from bascule.model.policies import Consistency
 from bascule.ports.sites import RecoveryPoint
 
-from ..answers import Answer, moment, page
-from ..asking import Ask
-from ..naming import named, resource
-from .fabrics import container_of, container_words
+from ...answers import Answer, moment, page
+from ...asking import Ask
+from ...naming import named, resource
+from ..sides.fabrics import container_of, container_words
 from .items import found
 
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems/recoveryPoints"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Refused
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import ReplicationPolicy
-
-from .gate import Call, Gate
 
 
 class PolicyDesk:

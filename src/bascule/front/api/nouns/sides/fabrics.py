@@ -9,10 +9,10 @@ from uuid import UUID
 from bascule.model.vault.fabric import Fabric, Server
 from bascule.model.vault.item import Protection
 
-from ..answers import Answer, moment, page
-from ..asking import Ask
-from ..errors import TurnedAway
-from ..naming import named, resource
+from ...answers import Answer, moment, page
+from ...asking import Ask
+from ...errors import TurnedAway
+from ...naming import named, resource
 
 _SITE = "HyperVSite"
 _KINDS = ("", _SITE, "FabricSpecificCreationInput")

@@ -9,12 +9,13 @@ from bascule.model.vault.item import Command
 from bascule.model.vault.job import Job, JobId, Value
 from bascule.model.vault.route import Route
 
-from ..answers import Answer, accepted
-from ..asking import Ask
-from ..errors import TurnedAway
-from ..naming import meant
-from . import jobs, protectable
-from .fabrics import container_of
+from ...answers import Answer, accepted
+from ...asking import Ask
+from ...errors import TurnedAway
+from ...naming import meant
+from .. import jobs
+from ..sides import protectable
+from ..sides.fabrics import container_of
 from .items import KIND, Around, found, item_id, shape
 from .points import point_of
 

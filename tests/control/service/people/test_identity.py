@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bascule.apps.chance import SystemClock, SystemIds
-from bascule.control.service.attempts import FAILURES_MAX, WINDOW_SECONDS
-from bascule.control.service.identity import SECRET_SECONDS, TOKEN_SECONDS, IdentityDesk
+from bascule.control.service.people.attempts import FAILURES_MAX, WINDOW_SECONDS
+from bascule.control.service.people.identity import SECRET_SECONDS, TOKEN_SECONDS, IdentityDesk
 from bascule.control.service.service import Service
 from bascule.drivers.identity.sqlite import SqlitePrincipals
 from bascule.model.errors import Missing, Refused

@@ -13,10 +13,10 @@ from bascule.model.policies import Policy
 from bascule.model.retention import Ladder
 from bascule.model.vault.fabric import ReplicationPolicy
 
-from ..answers import Answer, page
-from ..asking import Ask
-from ..errors import TurnedAway
-from ..naming import named, resource
+from ...answers import Answer, page
+from ...asking import Ask
+from ...errors import TurnedAway
+from ...naming import named, resource
 
 _KIND = "HyperVReplicaAzure"
 _ALL_HOURS = 2

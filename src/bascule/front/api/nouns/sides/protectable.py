@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import ProtectedItem, Protection
 
-from ..answers import Answer, page
-from ..asking import Ask
-from ..filters import Filter
-from ..naming import named, resource
+from ...answers import Answer, page
+from ...asking import Ask
+from ...filters import Filter
+from ...naming import named, resource
 from .fabrics import container_of, container_words, guid
 
 PAGE = 500

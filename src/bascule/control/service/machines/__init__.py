@@ -1,0 +1,1 @@
+"""Machines that are replicated, the commands that they are given, and their points."""

@@ -1,0 +1,1 @@
+"""Who signs in at a server."""

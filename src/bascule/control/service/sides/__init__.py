@@ -1,0 +1,1 @@
+"""The sides of replications, and how they are paired."""

@@ -1,0 +1,1 @@
+"""Protected machines, what is asked of them, and their points."""

@@ -1,0 +1,1 @@
+"""Sites, hosts, the machines that could be protected, and how sides are paired."""
