@@ -26,7 +26,7 @@ class VaultServer:
         self.folder = folder
         self._words = words
         self._environment = {**os.environ, **({"BASCULE_LOG": log} if log else {})}
-        self.door = self.local = self.api = ""
+        self.door = self.local = self.api = self.fingerprint = ""
         self._listen = "127.0.0.1:0"
 
     def __enter__(self) -> Self:
@@ -61,6 +61,7 @@ class VaultServer:
             raise RuntimeError(f"the server ended with {self._process.wait(_START_SECONDS)}:\n{self.log}")
         said = json.loads(line)
         self.door, self.local, self.api = said["door"], said["local"], said["api"]
+        self.fingerprint = said["fingerprint"]
 
     def restart(self) -> None:
         """Start it again, at the addresses that it had."""

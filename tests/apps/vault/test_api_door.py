@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _ssl
+import hashlib
 import json
 import socket
 import ssl
@@ -14,6 +16,8 @@ import pytest
 from azure.identity import ClientSecretCredential
 from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.apps.vault import api_door
@@ -22,6 +26,7 @@ from bascule.drivers.pki.authority import FolderAuthority
 from bascule.front.cli.vault.settings import ServerSettings
 from lab.servers.vaults import VaultServer
 from tests.control.service.desks import desks
+from tests.front.api import certificates
 
 
 def clients(said: dict[str, str]) -> tuple[RecoveryServicesClient, SiteRecoveryManagementClient]:
@@ -117,6 +122,58 @@ def test_a_request_that_two_would_read_differently_is_refused(
         sly.sendall(head)
         status = sly.recv(1 << 16).split(b" ")[1]
     assert status in (b"400", b"401", b"413", b"501"), status
+
+
+def chain(port: int) -> list[bytes]:
+    """Return the certificates that a server shows, without trusting any of them."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain) as shown,
+    ):
+        return [one.public_bytes(_ssl.ENCODING_DER) for one in shown._sslobj.get_unverified_chain()]
+
+
+def test_a_client_that_trusts_nobody_yet_is_shown_what_it_may_trust(opened: ApiDoor, tmp_path: Path) -> None:
+    text = (tmp_path / "pki/authority.pem").read_text()
+    last = chain(int(opened.base.rpartition(":")[2]))[-1]
+    assert last == ssl.PEM_cert_to_DER_cert(text)
+    assert opened.files.fingerprint == hashlib.sha256(last).digest().hex(":").upper()
+    assert opened.vouched().startswith("holds until ")
+
+
+@pytest.mark.lab
+def test_an_owners_own_certificate_is_shown_instead(tmp_path: Path) -> None:
+    certificate, key = certificates.make(tmp_path)
+    with VaultServer(tmp_path / "srv", "--certificate", str(certificate), "--key", str(key)) as server:
+        said = json.loads((tmp_path / "srv" / FIRST).read_text())
+        assert (said["url"], said["authority"]) == (server.api, str(certificate))
+        assert [one.name for one in clients(said)[0].vaults.list_by_subscription_id()] == []
+        (shown,) = chain(int(server.api.rpartition(":")[2]))
+        assert (
+            server.fingerprint == x509.load_der_x509_certificate(shown).fingerprint(SHA256()).hex(":").upper()
+        )
+
+
+def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_door, "_RENEWAL_LOOK_SECONDS", -1.0)
+    clock, ids = SystemClock(), SystemIds()
+    certificate, key = certificates.make(tmp_path)
+    authority = FolderAuthority.make(tmp_path / "pki", clock, ids)
+    settings = ServerSettings(tmp_path, api="127.0.0.1:0", certificate=certificate, key=key)
+    door = ApiDoor(settings, authority, clock)
+    with desks(tmp_path) as (service, _), door.open(service, ids):
+        port = int(door.base.rpartition(":")[2])
+        first = chain(port)
+        certificate.write_text("half a")
+        door.check()
+        assert chain(port) == first
+        certificates.make(tmp_path)
+        door.check()
+        assert chain(port) != first
 
 
 def test_a_server_is_called_by_its_machines_names_and_those_that_are_told() -> None:

@@ -48,6 +48,7 @@ def test_one_command_leads_from_nothing_to_a_running_server(server: VaultServer)
         "watch",
         "api",
         "authority",
+        "certificate",
     }
     server.call("vaults.create", name="north")
     with pytest.raises(Refused, match="there is a vault called north"):

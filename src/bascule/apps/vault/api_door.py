@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,15 +23,17 @@ from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.service import Service
 from bascule.drivers.identity.sqlite import SqlitePrincipals
 from bascule.drivers.pki.authority import write
+from bascule.drivers.pki.owners import brought
 from bascule.front.api.app import application
 from bascule.front.api.asking import Desks
 from bascule.front.cli.vault.settings import ServerSettings
-from bascule.model.errors import Unavailable
+from bascule.model.errors import BasculeError, Unavailable
 from bascule.model.vault.access import Caller
 from bascule.ports.chance import Clock, Ids
-from bascule.ports.vault.pki import Authority
+from bascule.ports.vault.pki import ApiFiles, Authority
 from bascule.wire.control.invitation import address_parts
 
+log = structlog.get_logger("apps.vault")
 FIRST = "first-principal.json"
 _SERVER = Caller("the server", is_owner=True)
 _CONNECTIONS = 512
@@ -40,14 +46,15 @@ _STOP_SECONDS = 3
 class ApiDoor:
     """Opened once; whoever looks after it asks ``check`` now and then.
 
-    ``base`` is where it is, ``first`` the file with the secret of a first principal that was made now.
+    ``base`` is where it is, ``files`` what it shows, ``first`` the file with the secret of a first principal
+    that was made now.
     """
 
     def __init__(self, settings: ServerSettings, authority: Authority, clock: Clock) -> None:
         self._settings = settings
-        self._authority = authority
         self._clock = clock
-        self._names = names_of(settings.api, settings.names)
+        self._authority = authority
+        self.files = shown(settings, authority, clock)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._renewed_at = clock.monotonic()
@@ -63,7 +70,7 @@ class ApiDoor:
             door.listening(self._settings.api, "--api") as listening,
         ):
             identity = IdentityDesk(service.gate, principals, self._clock, ids)
-            self.base = base_of(self._names[0], listening.getsockname()[1])
+            self.base = base_of(self.files.names[0], listening.getsockname()[1])
             self.first = self._keep_first(identity)
             server = uvicorn.Server(self._config(application(Desks(service, identity), ids)))
             with self._running(server, listening):
@@ -76,9 +83,25 @@ class ApiDoor:
         now = self._clock.monotonic()
         if now - self._renewed_at > _RENEWAL_LOOK_SECONDS and self._server.config.ssl is not None:
             self._renewed_at = now
-            files = self._authority.api(self._names)
-            self._server.config.ssl.load_cert_chain(files.certificate, files.key)
+            self._show_newest(self._server.config.ssl)
         return f"clients come in at {self.base}"
+
+    def _show_newest(self, context: ssl.SSLContext) -> None:
+        """Show the newest certificate; what cannot be shown leaves the one before in its place."""
+        try:
+            found = shown(self._settings, self._authority, self._clock)
+            context.load_cert_chain(found.certificate, found.key)
+            self.files = found
+        except (BasculeError, OSError) as error:  # it may be half written: in an hour it is looked at again
+            log.warning("vault.certificate_kept", reason=str(error))
+
+    def vouched(self) -> str:
+        """Raise if what it shows has expired."""
+        until = f"{datetime.fromtimestamp(self.files.expires_at, UTC):%Y-%m-%d}"
+        if self.files.expires_at <= self._clock.now():
+            cure = f"renew {self.files.certificate}, and start the server again"
+            raise Unavailable(f"the API's certificate has expired on {until}", cure=cure)
+        return f"holds until {until}"
 
     @contextmanager
     def _running(self, server: uvicorn.Server, listening: socket.socket) -> Iterator[None]:
@@ -95,15 +118,14 @@ class ApiDoor:
             thread.join()
 
     def _config(self, app: FastAPI) -> uvicorn.Config:
-        files = self._authority.api(self._names)
         return uvicorn.Config(
             app,
             http=_Patient,
             loop="asyncio",
             ws="none",
             lifespan="off",
-            ssl_certfile=files.certificate,
-            ssl_keyfile=files.key,
+            ssl_certfile=self.files.certificate,
+            ssl_keyfile=self.files.key,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -119,7 +141,7 @@ class ApiDoor:
 
         def keep(made: Made) -> None:
             said = {
-                **{"url": self.base, "authority": str(folder / "pki" / "authority.pem")},
+                **{"url": self.base, "authority": str(self.files.trust or "")},
                 **{"tenant": identity.server, "subscription": identity.server},
                 **{"client_id": made.principal.id, "client_secret": made.secret},
             }
@@ -163,6 +185,15 @@ class _Patient(H11Protocol):
 
     def _let_go(self) -> None:
         self.transport.abort()
+
+
+def shown(settings: ServerSettings, authority: Authority, clock: Clock) -> ApiFiles:
+    """Return what the API shows: what its owner brought, or what its own authority made for its names."""
+    names = names_of(settings.api, settings.names)
+    if settings.certificate is None or settings.key is None:
+        return authority.api(names)
+    files = brought(settings.certificate, settings.key, clock)
+    return replace(files, names=(*files.names, *names))
 
 
 def names_of(address: str, more: tuple[str, ...]) -> tuple[str, ...]:

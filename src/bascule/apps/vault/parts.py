@@ -7,12 +7,14 @@ from contextlib import ExitStack
 
 from bascule.apps import door
 from bascule.drivers.catalog.catalog import SqlCatalog
+from bascule.drivers.pki.authority import FolderAuthority
 from bascule.front.cli.door.behind import VaultDoor
 from bascule.front.cli.vault.settings import ServerSettings
 from bascule.model.vault.signs.check import Check, checked
 from bascule.ports.chance import Clock, Ids
 
 from . import folder
+from .api_door import shown
 
 
 def catalog(stack: ExitStack, settings: ServerSettings) -> SqlCatalog:
@@ -54,6 +56,7 @@ def checks(settings: ServerSettings, clock: Clock, ids: Ids) -> tuple[Check, ...
             ("no other server", alone),
             ("catalog", catalogued),
             ("authority", lambda: vouching(behind(stack, settings, clock, ids))),
+            ("certificate", lambda: _shown(settings, clock, ids)),
             ("hosts' door", lambda: _free(settings.listen, "--listen")),
             ("API", lambda: _free(settings.api, "--api")),
             ("local port", lambda: _free(settings.local, "--local")),
@@ -64,6 +67,11 @@ def checks(settings: ServerSettings, clock: Clock, ids: Ids) -> tuple[Check, ...
             if not all(one.is_met for one in found[:2]):
                 break  # what is behind a folder that is not ours is not looked into
         return tuple(found)
+
+
+def _shown(settings: ServerSettings, clock: Clock, ids: Ids) -> str:
+    found = shown(settings, FolderAuthority(settings.folder / "pki", clock, ids), clock)
+    return f"the API shows {found.certificate}"
 
 
 def _free(address: str, option: str) -> str:

@@ -74,7 +74,7 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         stack.enter_context(api.open(machine.service, ids))
         at = "{}:{}".format(*local.socket.getsockname()[:2])
         log.info("vault.opened", node=machine.node, door=hosts.address, local=at, api=api.base)
-        ready(Opened(hosts.address, at, behind.authority.vault, api.base, api.first))
+        ready(Opened(hosts.address, at, behind.authority.vault, api.base, api.files.fingerprint, api.first))
         _wait(stop, hosts, api, machine, Keeping(catalog, machine.jobs, clock))
         log.info("vault.stopping", node=machine.node)
 
@@ -137,6 +137,7 @@ def _health(
         checked("jobs", machine.runner.check),
         checked("door", hosts.check),
         checked("api", api.check),
+        checked("certificate", api.vouched),
         checked("watch", watch.check),
         checked("authority", lambda: parts.vouching(behind)),
     )

@@ -6,7 +6,7 @@
     door.key       the door's private key, 0600
     door.pem       the door's certificate
     api.key        the API's private key, 0600
-    api.pem        the API's certificate, for the names that clients call it by
+    api.pem        the API's certificate, for the names that clients call it by, and the authority's own
 
 Order of making: vault and key first, the certificate last: an authority exists when its certificate does.
 The keys of doors are kept over renewals, so a certificate always fits its key.
@@ -27,10 +27,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
-from bascule.ports.vault.pki import Certificate, DoorFiles
+from bascule.ports.vault.pki import ApiFiles, Certificate, DoorFiles
 from bascule.wire.control.invitation import door_name
 
-from .certificates import CURVE, check_signature, described, parsed, public_key_of, requested_key, text_of
+from .certificates import (
+    CURVE,
+    check_signature,
+    described,
+    fingerprint_of,
+    names_of,
+    parsed,
+    public_key_of,
+    requested_key,
+    text_of,
+)
 from .credentials import key_text, loaded
 
 AUTHORITY_DAYS = 20 * 365
@@ -96,20 +106,24 @@ class FolderAuthority:
         name = door_name(self.vault)
         return self._served("door", name, (name,))
 
-    def api(self, names: tuple[str, ...]) -> DoorFiles:
-        """Return what the API listens with."""
-        return self._served("api", f"api.{self.vault}", names)
+    def api(self, names: tuple[str, ...]) -> ApiFiles:
+        """Return what the API listens with. It shows the authority too, for who takes that on trust."""
+        made = self._served("api", f"api.{self.vault}", names, self.text)
+        shown = fingerprint_of(self._own)
+        return ApiFiles(made.certificate, made.key, names, made.authority, shown, made.expires_at)
 
-    def _served(self, stem: str, name: str, names: tuple[str, ...]) -> DoorFiles:
+    def _served(self, stem: str, name: str, names: tuple[str, ...], above: str = "") -> DoorFiles:
         certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         if not key.exists():
             write(key, key_text(ec.generate_private_key(CURVE())), mode=0o600)
-        found = parsed(certificate.read_text()) if certificate.exists() else None
-        is_good = found is not None and _names_of(found) == {str(_general(one).value) for one in names}
+        text = certificate.read_text() if certificate.exists() else ""
+        found = parsed(text) if text else None
+        is_good = found is not None and set(names_of(found)) == {str(_general(one).value) for one in names}
+        is_good = is_good and text.endswith(above)
         if found is None or not is_good or self._clock.now() >= described(found).renew_at:
             public, usage = loaded(key.read_bytes()).public_key(), ExtendedKeyUsageOID.SERVER_AUTH
             found = self._signed(public, name, usage, DOOR_DAYS, names)
-            write(certificate, text_of(found).encode(), mode=0o644)
+            write(certificate, (text_of(found) + above).encode(), mode=0o644)
         return DoorFiles(certificate, key, self._folder / "authority.pem", described(found).expires_at)
 
     def _signed(
@@ -174,14 +188,6 @@ def _general(name: str) -> x509.DNSName | x509.IPAddress:
         raise Refused(
             f"{name!r} cannot be the name of a server", cure="name it in ASCII", code="bad-name"
         ) from error
-
-
-def _names_of(certificate: x509.Certificate) -> set[str]:
-    try:
-        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return {str(one.value) for one in said}
 
 
 def _begun(clock: Clock, ids: Ids, subject: x509.Name, days: float) -> x509.CertificateBuilder:

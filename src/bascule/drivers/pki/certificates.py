@@ -72,6 +72,22 @@ def digest_of(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
 
 
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """Return what a person compares a certificate by, as ``openssl x509 -fingerprint -sha256`` spells it."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the names and addresses that a certificate is for."""
+    try:
+        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    except ValueError as error:
+        raise Refused(f"the certificate's names cannot be read: {error}", code="bad-certificate") from error
+    return tuple(str(one.value) for one in said)
+
+
 def text_of(certificate: x509.Certificate) -> str:
     """Return a certificate as text."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -35,6 +35,22 @@ class DoorFiles:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ApiFiles:
+    """What the API listens with: its certificate with all that vouch for it, its key, the names it is for.
+
+    ``trust`` is the file that clients know it by, none if systems do by themselves; ``fingerprint`` is that
+    of the last certificate that is shown, which who comes for the first time may take on trust.
+    """
+
+    certificate: Path
+    key: Path
+    names: tuple[str, ...]
+    trust: Path | None
+    fingerprint: str
+    expires_at: float
+
+
 class Authority(Protocol):
     """The vault's own authority. It keeps no list: who is known and who is revoked, ``hosts`` says.
 
@@ -65,7 +81,7 @@ class Authority(Protocol):
     def door(self) -> DoorFiles:
         """Return what the door listens with, renewed if a third of its time or less is left."""
 
-    def api(self, names: tuple[str, ...]) -> DoorFiles:
+    def api(self, names: tuple[str, ...]) -> ApiFiles:
         """Return what the API listens with, for names and addresses that clients call it by; as ``door``."""
 
 

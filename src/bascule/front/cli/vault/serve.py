@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.stopping import on_stop
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, tools_of
+from bascule.model.errors import Refused
 
 from .settings import Opened, ServerSettings
 
@@ -55,6 +57,19 @@ Names = Annotated[
         show_default=False,
     ),
 ]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="What the API shows instead of a certificate of its own authority: PEM, with the chain.",
+        show_default=False,
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="The private key of --certificate.", show_default=False),
+]
 Check = Annotated[
     bool, typer.Option("--check", help="Only look whether it could run, and say what to do if not.")
 ]
@@ -70,6 +85,8 @@ def serve(
     addresses: Addresses = None,
     api: Api = "0.0.0.0:9446",
     names: Names = None,
+    certificate: Certificate = None,
+    key: Key = None,
     check: Check = False,
     is_json: Json = False,
 ) -> None:
@@ -87,9 +104,11 @@ def serve(
       curl http://127.0.0.1:9445/healthz
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
-    settings = ServerSettings(
-        folder, postgres, listen, local, tuple(addresses or ()), api, tuple(names or ()), _mail(tools)
-    )
+    if (certificate is None) != (key is None):
+        raise Refused("a certificate and its key go together", cure="name both --certificate and --key")
+    pair = {"certificate": certificate, "key": key}
+    told, called = tuple(addresses or ()), tuple(names or ())
+    settings = ServerSettings(folder, postgres, listen, local, told, api, called, _mail(tools), **pair)
     if check:
         _check(tools, screen, settings)
         return
@@ -99,24 +118,27 @@ def serve(
         stop.set()
         screen.note("Stopping in order; once more stops at once.")
 
-    def ready(opened: Opened) -> None:
-        fields = {
-            "door": opened.door,
-            "local": opened.local,
-            "authority": opened.authority,
-            "api": opened.api,
-        }
-        lines = [
-            f"Vaults run in {folder}; their hosts come in at {opened.door}.",
-            f"How it is: http://{opened.local}/healthz, and its figures: http://{opened.local}/metrics.",
-            f"The API is {opened.api}, known by {folder / 'pki/authority.pem'}.",
-        ]
-        if opened.first is not None:
-            lines.append(f"Its first service principal is in {opened.first}, which only you can read.")
-        screen.event("running", fields, lines)
-
     with on_stop(ask):
-        tools.serve_vaults(settings, stop, ready)
+        tools.serve_vaults(settings, stop, partial(_ready, screen, folder))
+
+
+def _ready(screen: Screen, folder: Path, opened: Opened) -> None:
+    fields = {
+        "door": opened.door,
+        "local": opened.local,
+        "authority": opened.authority,
+        "api": opened.api,
+        "fingerprint": opened.fingerprint,
+    }
+    lines = [
+        f"Vaults run in {folder}; their hosts come in at {opened.door}.",
+        f"How it is: http://{opened.local}/healthz, and its figures: http://{opened.local}/metrics.",
+        f"The API is {opened.api}, and whoever comes for the first time knows it by this fingerprint:",
+        opened.fingerprint,
+    ]
+    if opened.first is not None:
+        lines.append(f"Its first service principal is in {opened.first}, which only you can read.")
+    screen.event("running", fields, lines)
 
 
 def _mail(tools: Tools) -> tuple[str, str, str, str]:

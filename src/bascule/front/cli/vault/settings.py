@@ -15,7 +15,8 @@ class ServerSettings:
 
     ``mail`` is who takes mail of ours, its sender, and our name and password there.
 
-    ``names`` are what else clients call the API by than this machine's name and addresses of its own.
+    ``names`` are what else clients call the API by than this machine's name and addresses of its own;
+    ``certificate`` and ``key`` are the files of one for the API that is not of the server's own authority.
     """
 
     folder: Path
@@ -26,17 +27,21 @@ class ServerSettings:
     api: str = "0.0.0.0:9446"
     names: tuple[str, ...] = ()
     mail: tuple[str, str, str, str] = field(default=("", "bascule@localhost", "", ""), repr=False)
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A server that runs: where hosts come in, where this machine looks, and where the API is.
 
-    ``first`` is the file with the secret of the first service principal, if that was made just now.
+    ``fingerprint`` is what a client may know the API by that comes for the first time. ``first`` is the file
+    with the secret of the first service principal, if that was made just now.
     """
 
     door: str
     local: str
     authority: str
     api: str
+    fingerprint: str
     first: Path | None = None
