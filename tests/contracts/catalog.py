@@ -249,6 +249,7 @@ class CatalogContract:
         with catalog.reading() as books:
             assert [item.name for item in books.items.list("north", limit=2, after="a")] == ["b", "c"]
             assert [job.id for job in books.jobs.open()] == ["j2"]
+            assert books.jobs.states() == {JobState.QUEUED: 1}
             assert books.jobs.open("south") == ()
 
     def test_a_vault_goes_with_all_that_is_in_it_but_what_was_done_stays_recorded(

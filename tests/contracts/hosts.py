@@ -9,7 +9,7 @@ import pytest
 
 from bascule.model.errors import Missing, Refused
 from bascule.model.vault.commands import Report, Result
-from bascule.ports.vault.hosts import Claim, Hosts, RegistrationKey
+from bascule.ports.vault.hosts import Claim, Hosts, RegistrationKey, Sighting
 from bascule.ports.vault.pki import Certificate
 
 NOW = 1_800_000_000.0
@@ -110,6 +110,22 @@ class HostsContract:
         joined.admit(certificate(), NOW)
         joined.admit(certificate(serial="2"), NOW)
         assert refusal(joined.admit, certificate(), NOW) == "superseded"
+
+    def test_a_host_is_sighted_without_what_it_said(self, joined: Hosts) -> None:
+        assert joined.sightings() == (Sighting("h1", False, None),)
+        joined.admit(certificate(), NOW)
+        joined.report(Report("h1", 1, 0, {"web": {"state": "replicating"}}), NOW + 1)
+        joined.revoke("h1")
+        assert joined.sightings() == (Sighting("h1", True, NOW + 1),)
+
+    def test_what_has_a_result_is_forgotten_when_it_is_old(self, joined: Hosts) -> None:
+        for name in ("o0", "o1"):
+            joined.give("h1", name, "pause", "web", {})
+        joined.exchange("h1", 0, (Result(1, "o0", True),), 9)
+        assert joined.forget(NOW, 100.0) == 0
+        assert joined.forget(NOW + 100, 100.0) == 0
+        assert joined.forget(NOW + 101, 100.0) == 1
+        assert [order.command.id for order in joined.orders()] == ["o1"]
 
     def test_commands_wait_in_their_order_until_they_have_a_result(self, joined: Hosts) -> None:
         given = [joined.give("h1", f"o{n}", "pause", "web", {"n": n}) for n in range(3)]

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bascule.drivers.hosts.audit import SqlAudit
@@ -31,20 +31,20 @@ _USUAL = Limits()
 def opened(folder: Path, clock: Clock, ids: Ids, *, create: bool, postgres: str = "") -> Iterator[VaultDoor]:
     """Open what stands behind the door: authority, hosts, the record of deeds.
 
-    The last two are in the folder, or in a PostgreSQL that several servers share.
+    The last two are in the folder, or in a PostgreSQL that several servers share (``registry``).
     """
     pki = folder / "pki"
     authority = FolderAuthority.make(pki, clock, ids) if create else FolderAuthority(pki, clock, ids)
-    database: Database = SqliteDatabase(folder / "hosts.sqlite") if not postgres else _shared(postgres)
-    try:
+    with closing(registry(folder, postgres)) as database:
         hosts = SqlHosts(database)
         hosts.trust(authority.text)
         yield VaultDoor(authority, hosts, SqlAudit(database), SqlPostings(database))
-    finally:
-        database.close()
 
 
-def _shared(postgres: str) -> Database:
+def registry(folder: Path, postgres: str = "") -> Database:
+    """Open where hosts and principals are: in the folder, or in a PostgreSQL that several servers share."""
+    if not postgres:
+        return SqliteDatabase(folder / "hosts.sqlite")
     from bascule.drivers.hosts.postgres import PostgresDatabase
 
     return PostgresDatabase(postgres)

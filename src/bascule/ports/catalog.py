@@ -6,13 +6,14 @@ until it ends, so *look, then write* needs no lock of its own. What is committed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from bascule.model.vault.access import Assignment
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
-from bascule.model.vault.job import Job, JobId
+from bascule.model.vault.job import Job, JobId, JobState
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event
 from bascule.model.vault.vault import Vault
@@ -122,6 +123,9 @@ class JobBook(Protocol):
 
     def open(self, vault: str = "", item: str = "", id: str = "") -> tuple[Job, ...]:
         """Return the jobs that have not ended: all, or those of a vault, of an item's id, of that id."""
+
+    def states(self) -> Mapping[JobState, int]:
+        """Return how many jobs that have not ended are in each state, without reading them."""
 
     def going_on(self, vault: str, item: str) -> Job | None:
         """Return the job of an item that has not ended, None if there is none."""

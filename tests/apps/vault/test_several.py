@@ -11,8 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from bascule.apps.vault.api_door import FIRST
 from lab.servers.vaults import VaultServer
 from lab.waiting import wait_until
+from tests.apps.vault.test_api_door import clients
 from tests.front.cli.conftest import Desk
 from tests.servers.postgres import Postgres
 
@@ -64,6 +66,7 @@ def test_the_jobs_and_hosts_of_a_server_that_died_go_on_with_another(
         done = desk.ok("provider", "register", desk.path("join.key"), "--folder", folder, "--json")
         hosts.append(done.document["host"])
         processes.append(desk.start("provider", "run", folder, "--host", desk.path("vm")))
+    said = json.loads((first.folder / FIRST).read_text())
     try:
         wait_until(lambda: len(second.call("fabrics.servers", vault="north")) == 2, 30, "both hosts")
         route = {"source": hosts[0], "machine": "fake:web?mib=2", "recovery": hosts[1], "policy": "quick"}
@@ -80,6 +83,10 @@ def test_the_jobs_and_hosts_of_a_server_that_died_go_on_with_another(
             ("finalize", "succeeded"),
             ("enable", "succeeded"),
         ]
+        # Whoever signed in at one server is known at the other one, which made no principal of its own.
+        assert not (second.folder / FIRST).exists()
+        _, recovery = clients({**said, "url": second.api})
+        assert [one.name for one in recovery.replication_fabrics.list("rg", "north")] == ["paris"]
         tasks = [task["name"] for job in jobs for task in job["tasks"]]
         assert len(tasks) == len(set(tasks))
     finally:

@@ -103,6 +103,10 @@ def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
         rows.execute("DROP TABLE ranks")
         rows.execute("DROP TABLE machines")
         rows.execute("DROP TABLE authority")
+        rows.execute("DROP TABLE server")
+        rows.execute("DROP TABLE principals")
+        rows.execute("DROP INDEX ended_orders")
+        rows.execute("ALTER TABLE orders DROP COLUMN ended_at")
         rows.execute("PRAGMA user_version=1")
     with closing(SqliteDatabase(tmp_path / "old.sqlite")) as again, again.read() as rows:
         assert rows.execute("SELECT count(*) FROM ranks").fetchone() == (0,)

@@ -18,7 +18,8 @@ from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.service import Service
-from bascule.drivers.identity.sqlite import SqlitePrincipals
+from bascule.drivers.hosts.principals import SqlPrincipals
+from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.front.api.app import application
 from bascule.front.api.asking import Desks
 from bascule.model.vault.fabric import ProtectableItem
@@ -39,7 +40,7 @@ class Served:
     authority: str
     service: Service
     identity: IdentityDesk
-    principals: SqlitePrincipals
+    principals: SqlPrincipals
     node: Node
     people: Mapping[str, Made]
     tokens: dict[str, str] = field(default_factory=dict)
@@ -128,7 +129,8 @@ def served(folder: Path) -> Iterator[Served]:
     clock, ids = SystemClock(), SystemIds()
     certificate, key = certificates.make(folder)
     with desks(folder) as (service, node):
-        principals = SqlitePrincipals(folder / "identity.db", ids)
+        database = SqliteDatabase(folder / "hosts.sqlite")
+        principals = SqlPrincipals(database, ids)
         identity = IdentityDesk(service.gate, principals, clock, ids)
         people = {name: identity.create(OWNER, name) for name in ("anna", "otto", "rita", "nemo")}
         people["root"] = identity.create(OWNER, "root", is_owner=True)
@@ -156,4 +158,4 @@ def served(folder: Path) -> Iterator[Served]:
             server.should_exit = True
             thread.join()
             sock.close()
-            principals.close()
+            database.close()

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bascule.apps import door
 from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.service import Service
-from bascule.drivers.identity.sqlite import SqlitePrincipals
+from bascule.drivers.hosts.principals import SqlPrincipals
 from bascule.drivers.pki.authority import write
 from bascule.drivers.pki.owners import brought
 from bascule.front.api.app import application
@@ -64,12 +64,13 @@ class ApiDoor:
     @contextmanager
     def open(self, service: Service, ids: Ids) -> Iterator[None]:
         """Answer until the end of the block, which waits a little for what is under way."""
-        folder = self._settings.folder
+        # Opened once more, for who signs in waits for no host that reports.
+        kept = door.registry(self._settings.folder, self._settings.postgres)
         with (
-            closing(SqlitePrincipals(folder / "identity.db", ids)) as principals,
+            closing(kept),
             door.listening(self._settings.api, "--api") as listening,
         ):
-            identity = IdentityDesk(service.gate, principals, self._clock, ids)
+            identity = IdentityDesk(service.gate, SqlPrincipals(kept, ids), self._clock, ids)
             self.base = base_of(self.files.names[0], listening.getsockname()[1])
             self.first = self._keep_first(identity)
             server = uvicorn.Server(self._config(application(Desks(service, identity), ids)))

@@ -41,10 +41,10 @@ class Figures:
         with self._machine.catalog.reading() as books:
             vaults = books.vaults.list()
             items = books.items.count()
-            states = Counter(job.state for job in books.jobs.open())
+            states = books.jobs.states()
         yield figure("bascule_vaults", "Vaults of this server.", len(vaults))
         yield figure("bascule_items", "Items of all vaults.", items)
-        samples = tuple(((("state", state.name.lower()),), float(states[state])) for state in _OPEN)
+        samples = tuple(((("state", state.name.lower()),), float(states.get(state, 0))) for state in _OPEN)
         yield Figure("bascule_jobs", "Jobs that have not ended, by state.", samples)
 
     def _calls(self) -> Figure:
@@ -62,7 +62,7 @@ class Figures:
 
     def _door(self) -> Figure:
         now, states = self._clock.now(), Counter[str]()
-        for host in self._hosts.all():
+        for host in self._hosts.sightings():
             is_heard = host.seen_at is not None and now - host.seen_at < _IN_TOUCH_SECONDS
             states["revoked" if host.is_revoked else "in touch" if is_heard else "silent"] += 1
         samples = tuple(

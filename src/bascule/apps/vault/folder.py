@@ -2,8 +2,8 @@
 
 server.lock    held by the server that runs, and tells its process number
 catalog.db     vaults, items and jobs, unless they are in PostgreSQL
-hosts.sqlite   the hosts that joined, what they are to do and what they said
-identity.db    who may sign in at the API, and what tokens are signed with
+hosts.sqlite   the hosts that joined, what they are to do and what they said; who may sign in at the API,
+               and what tokens are signed with; unless all of it is in PostgreSQL
 first-principal.json  the secret of the first who may, to be taken away
 pki/           the authority that vouches for them; who has it can be the server
 local.sock     where the owner's commands are taken while it runs

@@ -75,7 +75,7 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         at = "{}:{}".format(*local.socket.getsockname()[:2])
         log.info("vault.opened", node=machine.node, door=hosts.address, local=at, api=api.base)
         ready(Opened(hosts.address, at, behind.authority.vault, api.base, api.files.fingerprint, api.first))
-        _wait(stop, hosts, api, machine, Keeping(catalog, machine.jobs, clock))
+        _wait(stop, hosts, api, machine, Keeping(catalog, machine.jobs, behind.hosts, clock))
         log.info("vault.stopping", node=machine.node)
 
 

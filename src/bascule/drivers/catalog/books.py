@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bascule.model.errors import Exists, Missing, Unavailable
 from bascule.model.vault.item import ProtectedItem
-from bascule.model.vault.job import Job, JobId
+from bascule.model.vault.job import Job, JobId, JobState
 from bascule.model.vault.vault import Vault
 
 from .documents import item_of, job_of, text_of
@@ -149,6 +150,15 @@ class SqlJobs:
         for column, value in ((JOBS.c.vault, vault), (JOBS.c.item, item), (JOBS.c.id, id)):
             rows = rows.where(column == value) if value else rows
         return tuple(job_of(text) for text in self._connection.execute(rows).scalars())
+
+    def states(self) -> Mapping[JobState, int]:
+        """Return how many jobs that have not ended are in each state; the database counts."""
+        document = JOBS.c.document
+        is_sqlite = self._connection.dialect.name == "sqlite"
+        told = sa.type_coerce(document, sa.JSON) if is_sqlite else sa.cast(document, sa.JSON)
+        state = told["state"].as_string().label("state")
+        rows = sa.select(state, sa.func.count()).where(JOBS.c.ended.is_(None)).group_by(state)
+        return {JobState(text): count for text, count in self._connection.execute(rows)}
 
     def going_on(self, vault: str, item: str) -> Job | None:
         """Return the job of an item that has not ended, None if there is none."""

@@ -1,1 +1,1 @@
-"""Hosts and deeds of a vault in one SQLite file."""
+"""Hosts, deeds and principals of a server, in one SQLite file or a PostgreSQL that several share."""

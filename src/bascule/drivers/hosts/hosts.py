@@ -11,7 +11,7 @@ from typing import Any
 
 from bascule.model.errors import Missing, Refused
 from bascule.model.vault.commands import Command, Json, Report, Result
-from bascule.ports.vault.hosts import Claim, HostState, Order, RegistrationKey
+from bascule.ports.vault.hosts import Claim, HostState, Order, RegistrationKey, Sighting
 from bascule.ports.vault.pki import Certificate
 
 from .tables import Database, Rows
@@ -109,7 +109,7 @@ class SqlHosts:
     def give(self, host: str, order: str, verb: str, group: str, arguments: Mapping[str, Json]) -> Command:
         """Have a host do something."""
         with self._database.write() as rows:
-            found = rows.execute("SELECT * FROM orders WHERE id=?", (order,)).fetchone()
+            found = rows.execute(f"{_ORDERS} WHERE id=?", (order,)).fetchone()
             if found is not None:
                 command = _order(found).command
                 if (found[0], command.verb, command.group, command.arguments) != (
@@ -134,8 +134,7 @@ class SqlHosts:
         with self._database.read() as rows:
             _host(rows, host)
             found = rows.execute(
-                "SELECT * FROM orders WHERE host=? AND sequence>? AND result IS NULL"
-                " ORDER BY sequence LIMIT ?",
+                f"{_ORDERS} WHERE host=? AND sequence>? AND result IS NULL ORDER BY sequence LIMIT ?",
                 (host, after, limit),
             ).fetchall()
         return tuple(_order(row).command for row in found)
@@ -190,10 +189,23 @@ class SqlHosts:
         """Return commands and what became of them."""
         which = " WHERE (?='' OR host=?)" + (" AND result IS NULL" if only_open else "")
         with self._database.read() as rows:
-            found = rows.execute(
-                f"SELECT * FROM orders{which} ORDER BY host, sequence", (host, host)
-            ).fetchall()
+            found = rows.execute(f"{_ORDERS}{which} ORDER BY host, sequence", (host, host)).fetchall()
         return tuple(map(_order, found))
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Return of all hosts how they stand, and nothing of what they said."""
+        with self._database.read() as rows:
+            found = rows.execute(
+                "SELECT id, is_revoked, seen_at FROM hosts LEFT JOIN sight ON sight.host = hosts.id"
+            ).fetchall()
+        return tuple(Sighting(host, bool(is_revoked), seen) for host, is_revoked, seen in found)
+
+    def forget(self, now: float, keep_seconds: float) -> int:
+        """Forget commands whose result is old: as old as the first time that this was asked after it."""
+        with self._database.write() as rows:
+            rows.execute("UPDATE orders SET ended_at=? WHERE result IS NOT NULL AND ended_at IS NULL", (now,))
+            gone = rows.execute("DELETE FROM orders WHERE ended_at<?", (now - keep_seconds,))
+            return gone.rowcount
 
 
 def add_order(
@@ -203,7 +215,7 @@ def add_order(
     sequence = int(_host(rows, host)["last_sequence"]) + 1
     rows.execute("UPDATE hosts SET last_sequence=? WHERE id=?", (sequence, host))
     rows.execute(
-        "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO orders (host, sequence, id, verb, grp, arguments) VALUES (?, ?, ?, ?, ?, ?)",
         (host, sequence, order, verb, group, json.dumps(arguments)),
     )
     return Command(sequence, order, verb, group, arguments)
@@ -286,6 +298,7 @@ def _order(row: tuple[Any, ...]) -> Order:
     return Order(host, command, Result(**json.loads(result)) if result else None)
 
 
+_ORDERS = "SELECT host, sequence, id, verb, grp, arguments, result FROM orders"
 _MACHINES = "INSERT INTO machines VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET names=excluded.names"
 _FACTS = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT (host, grp) DO UPDATE SET fields=excluded.fields"
 _NEW_KEY = "make a new one: `bascule door key`"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-VERSION = 4
+VERSION = 5
 _FIRST = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, secret_digest TEXT NOT NULL, expires_at REAL NOT NULL, host TEXT NOT NULL);
@@ -41,8 +41,16 @@ CREATE TABLE machines (host TEXT PRIMARY KEY, names TEXT NOT NULL);
 _OF_VERSION_4 = """
 CREATE TABLE authority (text TEXT NOT NULL);
 """
+_OF_VERSION_5 = """
+CREATE TABLE server (id TEXT NOT NULL, key TEXT NOT NULL);
+CREATE TABLE principals (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, is_owner INTEGER NOT NULL, secrets TEXT NOT NULL);
+CREATE UNIQUE INDEX principal_names ON principals (lower(name));
+ALTER TABLE orders ADD COLUMN ended_at REAL ;
+CREATE INDEX ended_orders ON orders (ended_at) WHERE ended_at IS NOT NULL;
+"""
 
-STEPS = (_FIRST, _OF_VERSION_2, _OF_VERSION_3, _OF_VERSION_4)
+STEPS = (_FIRST, _OF_VERSION_2, _OF_VERSION_3, _OF_VERSION_4, _OF_VERSION_5)
 
 
 def steps(after: int) -> Iterator[str]:

@@ -59,6 +59,15 @@ class HostState:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A host, and when it was heard of last."""
+
+    host: str
+    is_revoked: bool
+    seen_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A command to a host, and what became of it."""
 
@@ -129,3 +138,12 @@ class Hosts(Protocol):
 
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:
         """Return the commands of one host or of all, in their order; or those only that have no result."""
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Return how all hosts stand, without what they said: that may be much."""
+
+    def forget(self, now: float, keep_seconds: float) -> int:
+        """Forget the commands whose result has been there for so long, and return how many there were.
+
+        Only for longer than a job may ask for what it ordered: one that is forgotten would be given again.
+        """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from bascule.apps.chance import SystemClock, SystemIds
 from bascule.control.service.people.attempts import FAILURES_MAX, WINDOW_SECONDS
 from bascule.control.service.people.identity import SECRET_SECONDS, TOKEN_SECONDS, IdentityDesk
 from bascule.control.service.service import Service
-from bascule.drivers.identity.sqlite import SqlitePrincipals
+from bascule.drivers.hosts.principals import SqlPrincipals
+from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.model.errors import Missing, Refused
 from bascule.model.vault.access import Caller, Role
 from bascule.model.vault.principal import SECRETS_MAX
@@ -31,7 +33,7 @@ class SetClock(SystemClock):
 
 
 class Opened:
-    def __init__(self, service: Service, principals: SqlitePrincipals) -> None:
+    def __init__(self, service: Service, principals: SqlPrincipals) -> None:
         self.service = service
         self.clock = SetClock()
         self.principals = principals
@@ -44,10 +46,8 @@ class Opened:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
-    with desks(tmp_path) as (service, _):
-        principals = SqlitePrincipals(tmp_path / "identity.db", SystemIds())
-        yield Opened(service, principals)
-        principals.close()
+    with desks(tmp_path) as (service, _), closing(SqliteDatabase(tmp_path / "hosts.sqlite")) as database:
+        yield Opened(service, SqlPrincipals(database, SystemIds()))
 
 
 def refused(code: str, desk: IdentityDesk, id: str, secret: str) -> None:
@@ -66,7 +66,6 @@ def test_a_program_signs_in_and_is_who_it_was_made(opened: Opened) -> None:
 
 def test_a_secret_is_kept_nowhere(opened: Opened, tmp_path: Path) -> None:
     made = opened.desk.create(OWNER, "backup")
-    opened.principals.close()
     for path in tmp_path.iterdir():
         if path.is_file():
             assert made.secret.encode() not in path.read_bytes()

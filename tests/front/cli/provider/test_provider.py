@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import wait_until
+from tests.front.cli.conftest import Desk
 
 from .conftest import Office
 
@@ -168,3 +169,18 @@ def test_a_machine_of_libvirt_is_protected_by_the_words_it_was_named_by(office: 
     assert office.group()["machines"] == ["libvirt+unix:///system?socket=/run/none#web"]
     office.protect("host#db", "db", "--no-check")
     assert office.group("db")["machines"] == [f"{Path('host').absolute()}#db"]
+
+
+def test_a_folder_too_deep_for_sockets_is_told_of_at_the_start(desk: Desk) -> None:
+    run = ("provider", "run", desk.path("provider"), "--host", desk.path("vm"), "--replicas")
+    done = desk.run(*run, "/" + "r" * 90, "--json")
+    assert (done.code, done.error["code"]) == (2, "path-too-long")
+    assert "--replicas FOLDER" in done.error["cure"]
+    process = desk.start(*run, "/" + "r" * 70)  # nothing is made there before a machine is taken over
+    try:
+        assert process.stdout is not None
+        assert "The provider runs" in process.stdout.readline()
+        assert "machines with short names fit" in process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()

@@ -15,7 +15,7 @@ from threading import Semaphore
 from uuid import UUID
 
 from bascule.control.service.gate import Call, Gate
-from bascule.model.errors import Missing, Refused
+from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.principal import SECRETS_MAX, Principal, Secret
 from bascule.ports.chance import Clock, Ids
@@ -82,14 +82,20 @@ class IdentityDesk:
     def first(self, caller: Caller, name: str, keep: Callable[[Made], None]) -> Made | None:
         """Make an owner's principal if there is none at all; ``keep`` puts its secret away before it is one.
 
-        So a kill at any moment leaves no principal whose secret nobody has.
+        So a kill at any moment leaves no principal whose secret nobody has. Of several servers that start at
+        once and share their principals one makes it.
         """
         if self._principals.all():
             return None
-        with self._gate.writing(Call(caller, "create-principal", "", Right.OWN, name)):
-            made = self._made(name, is_owner=True)
-            keep(made)
-            self._principals.add(made.principal)
+        try:
+            with self._gate.writing(Call(caller, "create-principal", "", Right.OWN, name)):
+                if self._principals.all():
+                    raise Exists("another server made the first principal")
+                made = self._made(name, is_owner=True)
+                keep(made)
+                self._principals.add(made.principal)
+        except Exists:
+            return None
         return made
 
     def renew(self, caller: Caller, id: str) -> Made:

@@ -17,6 +17,7 @@ from .changing import Sides
 from .checking import complaints
 
 if TYPE_CHECKING:
+    from bascule.data.store import Vault
     from bascule.recovery.errands.verbs import Place
     from bascule.recovery.site import Site
     from bascule.replication.provider.folder import ProviderFolder
@@ -58,6 +59,32 @@ def verbs_of(
         **sides.verbs(),
         **verbs(lambda place: open_at(place, host), tools.clock),
     }
+
+
+def cramped(tools: Tools, replicas: Path) -> str:
+    """Refuse a folder in which no recovered machine could be served; tell if only one with a short name can.
+
+    Below it lies a socket for each machine, and a socket's address holds 107 bytes.
+    """
+
+    def closed() -> Vault:
+        raise AssertionError("only names are asked for")
+
+    serving = tools.point_servers((), closed)
+    for group, machine in (_SHORT, _USUAL):
+        try:
+            serving.words(replicas.absolute() / group / "failover" / machine, "disk0")
+        except Refused as error:
+            message = f"{replicas} is too deep for the sockets of recovered machines: {error.message}"
+            cure = "name a folder with a shorter path: --replicas FOLDER"
+            if (group, machine) == _SHORT:
+                raise Refused(message, cure=cure, code="path-too-long") from error
+            return f"{message}. {cure[0].upper()}{cure[1:]}; machines with short names fit."
+    return ""
+
+
+# A vault calls an item by at most 24 characters, eight more and two dashes; behind that, a generation.
+_SHORT, _USUAL = ("a-00000000~2", "a"), (f"{'a' * 24}-00000000~2", "a" * 16)
 
 
 def _say(text: str) -> None:

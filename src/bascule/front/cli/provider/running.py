@@ -15,7 +15,7 @@ from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
 
 from . import joining
-from .errands import verbs_of
+from .errands import cramped, verbs_of
 from .lending import Lending
 from .naming import FolderPath, provider_of
 
@@ -88,9 +88,12 @@ def run(
 
     shop = workshop(tools, threads=threads, workers=workers, limit=limit)
     with on_stop(ask):
-        screen.event("running", {"folder": str(folder)}, [f"The provider runs in {folder}."])
         provider = provider_of(tools, folder)
-        verbs = verbs_of(tools, provider, host, replicas or folder / "replicas")
+        room = replicas or provider.path / "replicas"
+        warning = cramped(tools, room) if host else ""
+        said = {"folder": str(folder), "warning": warning}
+        screen.event("running", said, filter(None, [f"The provider runs in {folder}.", warning]))
+        verbs = verbs_of(tools, provider, host, room)
         uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
         uplink.machines = partial(_machines, tools, host) if host else None
         Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
