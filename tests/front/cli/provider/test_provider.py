@@ -88,7 +88,9 @@ def test_what_is_missing_is_named_with_its_cure_before_anything_is_wished(
     desk = office.desk
     desk.ok("key", "create", desk.path("other.key"))
     desk.ok("copy", desk.image("x.raw"), desk.store, "--group", "taken")
-    words = ["protect", "fake:a", desk.store, "--folder", office.folder, "--json"]
+    # What was copied there is compared with, and that would wait for its hours.
+    hours = ("--resync-hours", "any")
+    words = ["protect", "fake:a", desk.store, "--folder", office.folder, *hours, "--json"]
     change = [str(desk.path(word)) if word.endswith(".key") else word for word in change]
     done = desk.run(*words, *change)
     assert done.code == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.printing.screen import Document, Screen
 from bascule.front.cli.stopping import on_stop, throttle_of, wait_for
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
@@ -90,13 +90,17 @@ def run(
     with on_stop(ask):
         provider = provider_of(tools, folder)
         room = replicas or provider.path / "replicas"
-        warning = cramped(tools, room) if host else ""
-        said = {"folder": str(folder), "warning": warning}
-        screen.event("running", said, filter(None, [f"The provider runs in {folder}.", warning]))
+        screen.event("running", *_greeting(tools, folder, room if host else None))
         verbs = verbs_of(tools, provider, host, room)
         uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
         uplink.machines = partial(_machines, tools, host) if host else None
         Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
+
+
+def _greeting(tools: Tools, folder: Path, room: Path | None) -> tuple[Document, list[str]]:
+    warning = cramped(tools, room) if room else ""
+    lines = [f"The provider runs in {folder}.", *([warning] if warning else [])]
+    return {"folder": str(folder), "warning": warning}, lines
 
 
 def _machines(tools: Tools, host: str) -> tuple[str, ...]:
