@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from bascule.model.vault.access import Assignment
+from bascule.model.vault.extended import ExtendedInfo
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId, JobState
@@ -31,6 +32,15 @@ class VaultBook(Protocol):
 
     def get(self, name: str) -> Vault:
         """Return a vault, or raise Missing."""
+
+    def meant(self, name: str, of: str | None = None) -> Vault | None:
+        """Return the vault of a name, or else one whose name differs in case only, or None.
+
+        With ``of``, of those in which somebody has a role.
+        """
+
+    def save(self, vault: Vault) -> None:
+        """Replace what is known of a vault, or raise Missing."""
 
     def list(self, of: str | None = None) -> tuple[Vault, ...]:
         """Return all by name, or those in which somebody has a role."""
@@ -181,6 +191,9 @@ class Books(Protocol):
 
     @property
     def alert_places(self) -> Shelf[AlertPlace]: ...
+
+    @property
+    def extended(self) -> Shelf[ExtendedInfo]: ...
 
     @property
     def events(self) -> EventBook: ...

@@ -18,6 +18,7 @@ from bascule.model.policies import Policy
 from bascule.model.vault.access import Caller, Role
 from bascule.model.vault.fabric import Server
 from bascule.model.vault.route import Route
+from bascule.model.vault.vault import Vault
 from tests.control.vaults import Node, start
 
 OWNER = Caller("root", is_owner=True)
@@ -41,7 +42,7 @@ def desks(folder: Path) -> Iterator[tuple[Service, Node]]:
             (ANNA, OTTO, RITA), (Role.CONTRIBUTOR, Role.OPERATOR, Role.READER), strict=True
         ):
             made.vaults.assign(OWNER, "north", caller.name, role)
-        made.vaults.create(OWNER, "south")
+        made.vaults.create(OWNER, Vault("south"))
         made.fabrics.create(ANNA, "north", "site-1")
         made.policies.put(ANNA, "north", "daily", Policy())
         with node.catalog.writing() as books:

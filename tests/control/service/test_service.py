@@ -29,7 +29,7 @@ Calls = tuple[tuple[str, Callable[[Service, Caller], object]], ...]
 NO_JOB = JobId("none")
 
 OF_THE_OWNER: Calls = (
-    ("create-vault", lambda s, who: s.vaults.create(who, "west")),
+    ("create-vault", lambda s, who: s.vaults.create(who, Vault("west"))),
     ("remove-vault", lambda s, who: s.vaults.remove(who, "north")),
     ("assign-contributor", lambda s, who: s.vaults.assign(who, "north", who.name, Role.CONTRIBUTOR)),
     ("unassign", lambda s, who: s.vaults.unassign(who, "north", "anna")),
@@ -285,7 +285,7 @@ def test_a_vault_with_something_in_it_is_not_removed(opened: tuple[Service, Node
     service, _ = opened
     with pytest.raises(Refused, match="south is not empty: host h3"):
         service.vaults.remove(OWNER, "south")
-    service.vaults.create(OWNER, "west")
+    service.vaults.create(OWNER, Vault("west"))
     service.vaults.remove(OWNER, "west")
     assert Vault("west") not in service.vaults.list(OWNER)
 

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import requests
@@ -137,6 +137,8 @@ def served(folder: Path) -> Iterator[Served]:
         with node.catalog.writing() as books:
             for machine in ("one#shop", "one#till"):
                 books.protectable.add(ProtectableItem("north", f"h1/{machine}", "site-1", "h1", machine))
+            for vault in books.vaults.list():
+                books.vaults.save(replace(vault, group="rg"))
         config = uvicorn.Config(
             application(Desks(service, identity), ids),
             ssl_certfile=certificate,

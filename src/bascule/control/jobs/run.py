@@ -34,12 +34,14 @@ LOOK_SECONDS = 60.0
 class Ending:
     """How a job ended: what became of the item, and the job that follows in the same transaction.
 
-    ``point`` is the point that its machine runs from now; None leaves what is known.
+    ``point`` is the point that its machine runs from now, ``settings`` what is kept of what it is to be over
+    there; None leaves what is known.
     """
 
     fact: Fact | None
     point: str | None = None
     then: Command | None = None
+    settings: str | None = None
     is_stopped: bool = False
 
 

@@ -165,6 +165,8 @@ class Runner:
                 item = item.after(ending.fact)
             if ending.point is not None:
                 item = replace(item, point=ending.point)
+            if ending.settings is not None:
+                item = replace(item, settings=ending.settings)
             books.items.save(item)
             if ending.then is not None:
                 self._jobs.submit_in(books, job.vault, job.item, ending.then, {}, job.by)

@@ -82,12 +82,10 @@ class Gate:
         self._count(Call(caller, "list-vaults", "", Right.READ), "", _LOOKED)
         return found
 
-    def spelt(self, caller: Caller, vault: str) -> str:
-        """Return how a vault is spelt that is meant in whatever case, of those that the caller may see."""
+    def meant(self, caller: Caller, vault: str) -> Vault | None:
+        """Return the vault that is meant in whatever case, of those that the caller may see."""
         with self._catalog.reading() as books:
-            known = [one.name for one in books.vaults.list(None if caller.is_owner else caller.name)]
-        alike = (one for one in known if one.casefold() == vault.casefold())
-        return vault if vault in known else next(alike, vault)
+            return books.vaults.meant(vault, None if caller.is_owner else caller.name)
 
     def require(self, books: Books, call: Call) -> None:
         """Refuse a caller who has not the right.

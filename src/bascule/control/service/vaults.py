@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from bascule.model.errors import Refused
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bascule.model.errors import Missing, Refused
 from bascule.model.vault.access import Assignment, Caller, Right, Role
+from bascule.model.vault.extended import ExtendedInfo
 from bascule.model.vault.item import Protection
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Books
@@ -27,22 +31,44 @@ class VaultDesk:
         with self._gate.reading(Call(caller, "show-vault", vault, Right.READ)) as books:
             return books.vaults.get(vault)
 
-    def spelt(self, caller: Caller, name: str) -> str:
-        """Return how the vault is spelt that somebody means; what they do not see stays as it is."""
-        return self._gate.spelt(caller, name)
+    def meant(self, caller: Caller, name: str) -> Vault | None:
+        """Return the vault that somebody means, in whatever case; None for what they do not see."""
+        return self._gate.meant(caller, name)
 
-    def create(self, caller: Caller, name: str) -> Vault:
+    def create(self, caller: Caller, vault: Vault) -> None:
         """Make a vault. Exists if the name is taken."""
-        with self._gate.writing(Call(caller, "create-vault", "", Right.OWN, name)) as books:
-            made = Vault(name)
-            books.vaults.add(made)
-            return made
+        with self._gate.writing(Call(caller, "create-vault", "", Right.OWN, vault.name)) as books:
+            books.vaults.add(vault)
+
+    def note(self, caller: Caller, vault: str, sku: str, tags: Mapping[str, str]) -> Vault:
+        """Replace what is noted of a vault; where it belongs stays."""
+        with self._gate.writing(Call(caller, "note-vault", vault, Right.CHANGE, vault)) as books:
+            after = replace(books.vaults.get(vault), sku=sku, tags=tags)
+            books.vaults.save(after)
+            return after
 
     def remove(self, caller: Caller, vault: str) -> None:
         """Remove a vault, in which nothing may be protected, nor any host be known."""
         with self._gate.writing(Call(caller, "remove-vault", vault, Right.OWN, vault)) as books:
             _check_empty(books, vault)
             books.vaults.remove(vault)
+
+    def extended(self, caller: Caller, vault: str) -> ExtendedInfo:
+        """Return what clients left with a vault, or raise Missing."""
+        with self._gate.reading(Call(caller, "show-extended", vault, Right.READ)) as books:
+            found = books.extended.list(vault)
+        if not found:
+            raise Missing(
+                f"nothing was left with {vault} beside",
+                cure="put it there first",
+                code="resource-extended-info-not-found",
+            )
+        return found[0]
+
+    def extend(self, caller: Caller, info: ExtendedInfo) -> None:
+        """Leave something with a vault."""
+        with self._gate.writing(Call(caller, "put-extended", info.vault, Right.CHANGE)) as books:
+            books.extended.put(info)
 
     def roles(self, caller: Caller, vault: str) -> tuple[Assignment, ...]:
         """Return who is what in a vault, by name."""

@@ -13,7 +13,7 @@ from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId, JobState
 from bascule.model.vault.vault import Vault
 
-from .documents import item_of, job_of, text_of
+from .documents import item_of, job_of, text_of, vault_of
 from .records import SqlDeeds, SqlEvents
 from .shelves import Shelves, check_vault, vaults_of
 from .tables import EVENTS, ITEMS, JOBS, SHELVES, VAULTS
@@ -28,21 +28,37 @@ class SqlVaults:
     def add(self, vault: Vault) -> None:
         """Write a new vault in."""
         try:
-            self._connection.execute(sa.insert(VAULTS).values(name=vault.name))
+            self._connection.execute(sa.insert(VAULTS).values(_columns(vault)))
         except IntegrityError as error:
             raise Exists(f"there is a vault called {vault.name}", cure="choose another name") from error
 
     def get(self, name: str) -> Vault:
         """Return a vault, or raise Missing."""
-        check_vault(self._connection, name)
-        return Vault(name)
+        found = self.meant(name)
+        if found is None or found.name != name:
+            raise Missing(f"there is no vault called {name}")
+        return found
+
+    def meant(self, name: str, of: str | None = None) -> Vault | None:
+        """Return the vault of a name; the exact one first, which an index finds."""
+        for is_it in (VAULTS.c.name == name, sa.func.lower(VAULTS.c.name) == name.lower()):
+            row = self._connection.execute(_of(of).where(is_it)).first()
+            if row is not None:
+                return vault_of(row.name, row.document)
+        return None
 
     def list(self, of: str | None = None) -> tuple[Vault, ...]:
         """Return all by name, or those in which somebody has a role."""
-        rows = sa.select(VAULTS.c.name).order_by(VAULTS.c.name)
-        if of is not None:
-            rows = rows.where(VAULTS.c.name.in_(vaults_of(of)))
-        return tuple(Vault(name) for name in self._connection.execute(rows).scalars())
+        return tuple(
+            vault_of(row.name, row.document)
+            for row in self._connection.execute(_of(of).order_by(VAULTS.c.name))
+        )
+
+    def save(self, vault: Vault) -> None:
+        """Replace what is known of a vault."""
+        done = sa.update(VAULTS).where(VAULTS.c.name == vault.name).values(_columns(vault))
+        if not self._connection.execute(done).rowcount:
+            raise Missing(f"there is no vault called {vault.name}")
 
     def remove(self, name: str) -> None:
         """Remove a vault with all that is in it."""
@@ -203,6 +219,15 @@ class SqlBooks(Shelves):
         self.vaults = SqlVaults(connection)
         self.items = SqlItems(connection)
         self.jobs = SqlJobs(connection)
+
+
+def _of(somebody: str | None) -> sa.Select[tuple[str, str]]:
+    rows = sa.select(VAULTS.c.name, VAULTS.c.document)
+    return rows if somebody is None else rows.where(VAULTS.c.name.in_(vaults_of(somebody)))
+
+
+def _columns(vault: Vault) -> dict[str, str]:
+    return {"name": vault.name, "document": text_of(vault)}
 
 
 def _busy(job: Job) -> Exists:

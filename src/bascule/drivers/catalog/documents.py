@@ -11,6 +11,7 @@ from bascule.model.errors import Damaged
 from bascule.model.vault.item import Command, Move, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
 from bascule.model.vault.route import Route
+from bascule.model.vault.vault import Vault
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,6 +31,14 @@ def noun_of(kind: Callable[..., T], text: str, parts: Mapping[str, Callable[[Any
         return kind(**fields | {part: make(fields[part]) for part, make in parts.items()})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"{name} in the catalog cannot be read: {error!r}") from error
+
+
+def vault_of(name: str, text: str) -> Vault:
+    """Return the vault of a name that a document describes; an older one says nothing."""
+    try:
+        return Vault(**{**json.loads(text), "name": name})
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"a vault in the catalog cannot be read: {error!r}") from error
 
 
 def item_of(text: str) -> ProtectedItem:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from bascule.model.errors import Exists, Missing
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Assignment, Role
+from bascule.model.vault.extended import ExtendedInfo
 from bascule.model.vault.fabric import (
     Enrolment,
     Fabric,
@@ -132,4 +133,5 @@ class Shelves:
         self.conditions = SqlShelf(connection, Condition, "condition", {"health": Health})
         alerts = {"mailboxes": tuple, "least": Health}
         self.alerts = SqlShelf(connection, AlertSettings, "alert setting", alerts)
+        self.extended = SqlShelf(connection, ExtendedInfo, "extended information", {})
         self.alert_places = SqlShelf(connection, AlertPlace, "place of alerts", {})

@@ -9,7 +9,12 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
-VAULTS = sa.Table("bascule_vaults", METADATA, sa.Column("name", sa.Text, primary_key=True))
+VAULTS = sa.Table(
+    "bascule_vaults",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False, server_default="{}"),
+)
 
 ITEMS = sa.Table(
     "bascule_items",

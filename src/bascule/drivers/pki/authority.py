@@ -27,7 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bascule.model.errors import Damaged, Missing, Refused, Unavailable
 from bascule.ports.chance import Clock, Ids
-from bascule.ports.vault.pki import ApiFiles, Certificate, DoorFiles
+from bascule.ports.vault.pki import ApiFiles, Certificate, DoorFiles, Foreign
 from bascule.wire.control.invitation import door_name
 
 from .certificates import (
@@ -35,6 +35,7 @@ from .certificates import (
     check_signature,
     described,
     fingerprint_of,
+    foreign,
     names_of,
     parsed,
     public_key_of,
@@ -96,6 +97,10 @@ class FolderAuthority:
         if ExtendedKeyUsageOID.CLIENT_AUTH not in uses or said.vault != self.vault:
             raise Refused("the certificate is no host's of this vault", code="foreign-certificate")
         return said
+
+    def describe(self, certificate: bytes) -> Foreign:
+        """Return what a certificate says, whoever made it."""
+        return foreign(certificate)
 
     def check_proof(self, certificate: str, words: bytes, proof: str) -> None:
         """Refuse unless the certificate's key signed the words."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bascule.model.errors import Refused
-from bascule.ports.vault.pki import Certificate
+from bascule.ports.vault.pki import Certificate, Foreign
 
 CURVE = ec.SECP256R1
 SIGNING = ec.ECDSA(hashes.SHA256())
@@ -36,6 +36,20 @@ def described(found: x509.Certificate) -> Certificate:
         _name(found, NameOID.COMMON_NAME),
         f"{found.serial_number:x}",
         digest_of(public_key_of(found)),
+        found.not_valid_before_utc.timestamp(),
+        found.not_valid_after_utc.timestamp(),
+    )
+
+
+def foreign(certificate: bytes) -> Foreign:
+    """Return what somebody else's certificate says, or raise Refused."""
+    found = parsed(certificate.decode(errors="replace") if certificate[:10] == b"-----BEGIN" else certificate)
+    try:
+        subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
+    except ValueError as error:
+        raise Refused(f"the certificate names nobody: {error}", code="bad-certificate") from error
+    return Foreign(
+        *(subject, issuer, found.fingerprint(hashes.SHA1()).hex().upper()),
         found.not_valid_before_utc.timestamp(),
         found.not_valid_after_utc.timestamp(),
     )

@@ -29,9 +29,10 @@ from .bodies import taken
 from .errors import TurnedAway, headers_of, status_of
 from .errors import body_of as told
 from .identity import metadata, signing_in
+from .nouns import vaults
 from .nouns.built import HANDLERS
 from .router import Found, Router
-from .table.operations import Standing, operations, standing
+from .table.operations import Operation, operations
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ class _Door:
             if isinstance(body, TurnedAway):
                 raise body
             ask = self._ask(request, caller, found, body)
-            if standing(found.operation, HANDLERS) is not Standing.WORKS:
+            if what not in HANDLERS:
                 raise _not_built(found)
             return HANDLERS[what](ask)
         except TurnedAway as error:
@@ -151,9 +152,22 @@ class _Door:
                 code="unknown-subscription",
             )
         if "vault" in names:
-            names["vault"] = self._desks.service.vaults.spelt(caller, names["vault"])
+            self._find_vault(caller, found.operation, names)
         path = request.scope["path"]
         return Ask(self._desks, caller, _base(request), path, names, query, body_of(body))
+
+    def _find_vault(self, caller: Caller, operation: Operation, names: dict[str, str]) -> None:
+        """Spell the vault as it is spelt. It is found in its own resource group only."""
+        vault = self._desks.service.vaults.meant(caller, names["vault"])
+        if vault is None:
+            return
+        names["vault"] = vault.name
+        if not vault.is_in(names["group"]) and operation.name not in vaults.OF_ANY_GROUP:
+            raise TurnedAway(
+                f"there is no vault {vault.name} in the resource group {names['group']}",
+                cure=f"it is in {vault.group}",
+                code="another-group",
+            )
 
     def _caller(self, request: Request) -> Caller:
         kind, _, token = request.headers.get("authorization", "").partition(" ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias
 
 from bascule.control.service.people.identity import IdentityDesk
@@ -84,9 +84,40 @@ class Ask:
             bad_body(f"{'.'.join(way)} is no whole number")
         return found
 
+    def texts(self, *way: str) -> tuple[str, ...]:
+        """Return a list of texts of the body; nothing is an empty one."""
+        found = self._value(way)
+        if found is None:
+            return ()
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            bad_body(f"{'.'.join(way)} is no list of texts")
+        return tuple(found)
+
+    def each(self, *way: str) -> tuple[Ask, ...]:
+        """Return the objects of a list of the body, each to be asked as if it were the body."""
+        found = self._value(way)
+        if found is None:
+            return ()
+        if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+            bad_body(f"{'.'.join(way)} is no list of objects")
+        return tuple(replace(self, body=one) for one in found if isinstance(one, Mapping))
+
+    def flag(self, *way: str) -> bool:
+        """Return a yes or no of the body, also as a text; nothing is no."""
+        found = self._value(way)
+        if isinstance(found, str) and found.casefold() in ("true", "false"):
+            return found.casefold() == "true"
+        if found is not None and not isinstance(found, bool):
+            bad_body(f"{'.'.join(way)} is neither true nor false")
+        return bool(found)
+
     def has(self, *way: str) -> bool:
         """Does the body say something there?"""
         return self._value(way) is not None
+
+    def value(self, *way: str) -> Json:
+        """Return whatever the body says there."""
+        return self._value(way)
 
     def _value(self, way: tuple[str, ...]) -> Json:
         found: Json = self.body

@@ -31,6 +31,7 @@ _STATUS = {
     "too-many-attempts": 429,
     "unknown-operation": 404,
     "unknown-subscription": 404,
+    "another-group": 404,
 }
 """Of what is refused, what has a status of its own; all else is a bad request."""
 
@@ -53,6 +54,7 @@ _NAMES = {
     "not-yet": "OperationNotYetSupported",
     "out-of-scope": "OperationNotSupported",
     "unknown-subscription": "SubscriptionNotFound",
+    "another-group": "ResourceNotFound",
 }
 """Codes of Resource Manager for ours, where it has one; else ours are spelt as it spells its own."""
 

@@ -1,6 +1,6 @@
 """Names and ids of resources: what paths and bodies name, found whatever its case, and what answers name.
 
-A server has one subscription. It does not tell resource groups apart: a vault is in whichever one is named.
+A server has one subscription. A vault is in one resource group, and is found there only.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from .errors import TurnedAway
 
 T = TypeVar("T")
 
-GROUP = "bascule"
-"""The resource group of what is listed without naming one."""
 TYPE = "Microsoft.RecoveryServices/vaults"
 _ID = re.compile(
-    r"/subscriptions/([^/]+)/resourceGroups/[^/]+/providers/Microsoft.RecoveryServices/vaults/([^/]+)/(.+)",
+    r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/Microsoft.RecoveryServices/vaults/([^/]+)/(.+)",
     re.IGNORECASE,
 )
 
@@ -52,9 +50,10 @@ def meant(ask: Ask, id: str, kind: str) -> str:
     found = _ID.fullmatch(id)
     if found is None:
         raise TurnedAway(f"{id[:200]!r} is no id of a resource", cure=f"give the id of one of {kind}")
-    subscription, vault, rest = found.groups()
+    *place, rest = found.groups()
     words = rest.split("/")
-    if vault.casefold() != ask.vault.casefold() or subscription.casefold() != ask.desks.identity.server:
+    ours = (ask.desks.identity.server, ask.names["group"], ask.vault)
+    if [one.casefold() for one in place] != [one.casefold() for one in ours]:
         raise TurnedAway(f"{id[:200]!r} is not of this vault", cure="give an id of this vault")
     if len(words) % 2 or words[-2].casefold() != kind.casefold():
         raise TurnedAway(f"{id[:200]!r} is none of {kind}", cure=f"give the id of one of {kind}")

@@ -21,6 +21,7 @@ from bascule.model.vault.job import Act, JobId
 from bascule.model.vault.route import Route
 from bascule.model.vault.signs.alerts import AlertSettings
 from bascule.model.vault.signs.event import Health
+from bascule.model.vault.vault import GROUP, Vault
 from bascule.wire.control.invitation import invitation_written
 from bascule.wire.control.strict import Fields, parsed
 
@@ -69,6 +70,10 @@ def _word(kind: Callable[[str], object], text: str, what: str) -> object:
         return kind(text)
     except ValueError as error:
         raise Refused(f"{text!r} is no {what}", code="malformed") from error
+
+
+def _new_vault(asked: Fields) -> Vault:
+    return Vault(asked.text("name"), group=asked.text("group", default=GROUP))
 
 
 def _role(asked: Fields) -> Role:
@@ -120,7 +125,7 @@ def _vault(asked: Fields) -> str:
 
 CALLS: Mapping[str, Call] = {
     "vaults.list": lambda s, who, _: s.vaults.list(who),
-    "vaults.create": lambda s, who, a: s.vaults.create(who, a.text("name")),
+    "vaults.create": lambda s, who, a: s.vaults.create(who, _new_vault(a)),
     "vaults.remove": lambda s, who, a: s.vaults.remove(who, _vault(a)),
     "vaults.roles": lambda s, who, a: s.vaults.roles(who, _vault(a)),
     "vaults.assign": lambda s, who, a: s.vaults.assign(who, _vault(a), a.text("name"), _role(a)),

@@ -215,6 +215,8 @@ RESYNC = Machine(
     },
 )
 
+_IN_ORDER = (C.PLANNED_FAIL_OVER, C.FAIL_BACK)
+_CHANGES_SIDES = (*_IN_ORDER, C.FAIL_OVER)
 _MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.ABANDONED)
 
 MACHINES = (PROTECTION, SIDE, MOVE, TEST, RESYNC)
@@ -226,7 +228,9 @@ class ProtectedItem:
 
     ``version`` grows with each change, and is how a writer finds out that somebody was quicker. ``point`` is
     the recovery point that its machine was started from last. ``bound_for`` is the host to which it comes
-    home, empty for the one that it left, and becomes the route's source with the commit.
+    home, empty for the one that it left, and becomes the route's source with the commit. ``is_planned`` says
+    of the last change of sides that the machine was shut down for it first, as the command was. ``settings``
+    is what its recovery side keeps of what it is to be there, as JSON.
     """
 
     id: str
@@ -240,6 +244,8 @@ class ProtectedItem:
     route: Route = NOWHERE
     point: str = ""
     bound_for: str = ""
+    is_planned: bool = False
+    settings: str = ""
     generation: int = 0
     version: int = 0
 
@@ -260,6 +266,7 @@ class ProtectedItem:
             move=MOVE.after(self.move, word),
             test=TEST.after(self.test, word),
             resync=RESYNC.after(self.resync, word),
+            is_planned=word in _IN_ORDER if word in _CHANGES_SIDES else self.is_planned,
             generation=self.generation + isinstance(word, Command),
         )
 

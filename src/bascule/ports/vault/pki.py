@@ -26,6 +26,17 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """What somebody else's certificate says; nobody vouches for it here. ``thumbprint`` is its SHA-1."""
+
+    subject: str
+    issuer: str
+    thumbprint: str
+    starts_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class DoorFiles:
     """What the door listens with: its certificate's and its key's files, and those whom it lets in."""
 
@@ -74,6 +85,9 @@ class Authority(Protocol):
 
     def read(self, certificate: str | bytes) -> Certificate:
         """Return what a certificate of this authority's says, expired or not; refuse any other."""
+
+    def describe(self, certificate: bytes) -> Foreign:
+        """Return what a certificate says, in DER or PEM, whoever made it."""
 
     def check_proof(self, certificate: str, words: bytes, proof: str) -> None:
         """Refuse unless ``proof`` is a signature of ``words`` by the certificate's key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -238,3 +239,42 @@ def test_ids_of_another_vault_are_refused(server: Served, client: Client) -> Non
 def test_a_point_is_found_by_the_name_that_ids_have_for_it(point: str) -> None:
     assert "/" not in point_name(point)
     assert point_of(point_name(point)) == point
+
+
+def test_what_a_machine_is_to_be_over_there_is_kept_and_shown(server: Served, client: Client) -> None:
+    item: Any = enabled(server, client)
+
+    def update(**properties: object) -> Any:
+        poller: Any = client(f"{ITEMS}.begin_update", *AT, {"properties": properties})
+        return poller.result().properties.provider_specific_details
+
+    card = {
+        "nicId": "net0",
+        "ipConfigs": [{"recoverySubnetName": "/x/lan", "tfoStaticIPAddress": "10.0.0.9/24"}],
+    }
+    update(recoveryAzureVMName="shop-dr", recoveryAzureVMSize="Bascule_4x8192", vmNics=[card])
+    said = update(
+        selectedTfoAzureNetworkId="/x/lab", vmNics=[{"nicId": "net1", "selectionType": "NotSelected"}]
+    )
+    assert (said.recovery_azure_vm_name, said.recovery_azure_vm_size) == ("shop-dr", "Bascule_4x8192")
+    assert [(one.nic_id, one.selection_type) for one in said.vm_nics] == [
+        ("net0", "SelectedByUser"),
+        ("net1", "NotSelected"),
+    ]
+    assert said.vm_nics[0].tfo_vm_network_id == "lab"
+    assert said.vm_nics[0].ip_configs[0].recovery_subnet_name == "lan"
+    id = item.properties.provider_specific_details.vm_id
+    (effect,) = [one for one in server.node.sites.effects(id) if "lab" in one]
+    kept = json.loads(effect.removeprefix("reshape "))
+    assert kept["failover"]["machines"][id]["cards"]["net0"]["network"] == "lan"
+    assert kept["failover"]["machines"][id]["cpus"] == 4
+    assert kept["test"]["machines"][id]["cards"]["net0"]["address"] == "10.0.0.9/24"
+    sizes: Any = list(client("target_compute_sizes.list_by_replication_protected_items", *AT))
+    assert "Bascule_2x4096" in {one.name for one in sizes}
+    for wrong in (
+        {"recoveryAzureVMSize": "Standard_F2s_v2"},
+        {"recoveryAvailabilitySetId": "/x"},
+        {"vmNics": [{}]},
+    ):
+        with pytest.raises(HttpResponseError):
+            update(**wrong)

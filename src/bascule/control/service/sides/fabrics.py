@@ -13,7 +13,7 @@ from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Server
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.hosts import Hosts, RegistrationKey
-from bascule.ports.vault.pki import Authority
+from bascule.ports.vault.pki import Authority, Foreign
 from bascule.wire.control.invitation import Invitation, address_parts
 
 
@@ -77,6 +77,11 @@ class FabricDesk:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         self._entrance.hosts.add_key(RegistrationKey(id, digest, until, host))
         return invitation
+
+    def described(self, caller: Caller, vault: str, certificate: bytes) -> Foreign:
+        """Return what a certificate says that somebody hands in for a vault; it opens nothing."""
+        with self._gate.reading(Call(caller, "show-certificate", vault, Right.CHANGE)):
+            return self._entrance.authority.describe(certificate)
 
     def servers(self, caller: Caller, vault: str) -> tuple[Server, ...]:
         """Return a vault's hosts, by id."""

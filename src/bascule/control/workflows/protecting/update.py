@@ -15,4 +15,4 @@ def update(run: Run, ends: Ends) -> Ending:
         ends.recovery.reshape(order, run.input("settings"))
 
     run.step("keep the settings", reshape)
-    return Ending(None)
+    return Ending(None, settings=run.input("settings"))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 from ..answers import Answer
 from ..asking import Ask
 from ..identity import people, subscriptions
-from . import jobs, signs, vaults
-from .machines import commands, items, points
+from . import absent, credentials, jobs, offers, settings, signs, vaults
+from .machines import commands, items, points, shaping
 from .sides import fabrics, policies, protectable
 
 Handler: TypeAlias = Callable[[Ask], Answer]
 
-HANDLERS: Mapping[str, Handler] = {
+_WORKING: dict[str, Handler] = {
     **subscriptions.HANDLERS,
     **people.HANDLERS,
     **vaults.HANDLERS,
@@ -24,6 +25,20 @@ HANDLERS: Mapping[str, Handler] = {
     **items.HANDLERS,
     **points.HANDLERS,
     **commands.HANDLERS,
+    **shaping.HANDLERS,
     **jobs.HANDLERS,
     **signs.HANDLERS,
+    **credentials.HANDLERS,
+    **settings.HANDLERS,
+    **offers.HANDLERS,
+    **absent.HANDLERS,
+}
+
+_OFFERED = partial(
+    offers.list_operations, built=_WORKING | {"operations.list": None, "operations.list_of_provider": None}
+)
+HANDLERS: Mapping[str, Handler] = {
+    **_WORKING,
+    "operations.list": _OFFERED,
+    "operations.list_of_provider": _OFFERED,
 }

@@ -56,10 +56,23 @@ OUT_OF_SCOPE = frozenset(
 """Of the groups that are ours in general: for other providers, or for what only a public cloud has."""
 
 
+NONE_HERE = frozenset(
+    {
+        *("replication_v_centers", "replication_logical_networks", "replication_storage_classifications"),
+        *("replication_storage_classification_mappings", "replication_fabrics.reassociate_gateway"),
+        *("replication_fabrics.remove_infra", "replication_fabrics.renew_certificate"),
+        "replication_recovery_services_providers.create",
+        "replication_protected_items.update_mobility_service",
+    }
+)
+"""What a site of hosts has none of, or does by itself."""
+
+
 class Standing(StrEnum):
     """How the server stands to an operation."""
 
     WORKS = "works"
+    NONE_HERE = "none here"
     NOT_YET = "not yet"
     OUT_OF_SCOPE = "out of scope"
 
@@ -94,7 +107,8 @@ def operations() -> tuple[Operation, ...]:
 def standing(operation: Operation, built: Mapping[str, object]) -> Standing:
     """Return how the server stands to an operation, given what is built."""
     if operation.name in built:
-        return Standing.WORKS
+        is_none = operation.group in NONE_HERE or operation.name in NONE_HERE
+        return Standing.NONE_HERE if is_none else Standing.WORKS
     return Standing.OUT_OF_SCOPE if operation.is_out_of_scope else Standing.NOT_YET
 
 

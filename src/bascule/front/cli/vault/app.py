@@ -26,14 +26,21 @@ app = typer.Typer(
 
 
 @app.command()
-def create(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
+def create(
+    folder: Folder,
+    vault: VaultName,
+    group: Annotated[
+        str, typer.Option("--group", metavar="NAME", help="The resource group that clients of the API name.")
+    ] = "bascule",
+    is_json: Json = False,
+) -> None:
     """Make a vault: a place for hosts, items, policies and jobs, which sees nothing of the others.
 
     \b
     Example:
       bascule vault create /srv/vaults north
     """
-    done(folder, "vaults.create", f"Made vault {vault}.", is_json=is_json, name=vault)
+    done(folder, "vaults.create", f"Made vault {vault}.", is_json=is_json, name=vault, group=group)
 
 
 @app.command()

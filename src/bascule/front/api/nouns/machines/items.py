@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bascule.model.errors import Missing
 from bascule.model.vault.fabric import Server
@@ -14,7 +16,7 @@ from bascule.model.vault.signs.event import Condition
 from ...answers import Answer, moment, page
 from ...asking import Ask
 from ...naming import resource
-from ...words import health, scenarios, states
+from ...words import health, scenarios, sizes, states
 from ..sides.fabrics import container_of, container_words, guid, server_words
 
 PAGE = 500
@@ -142,12 +144,41 @@ def _standing(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, obj
     }
 
 
+def _shaped(item: ProtectedItem) -> Mapping[str, object]:
+    """Return what the machine is to be on the recovery side."""
+    kept: Mapping[str, Any] = json.loads(item.settings) if item.settings else {}
+    over, test = kept.get("failover") or {}, kept.get("test") or {}
+    machine = over.get("machines", {}).get(item.id, {})
+    tested = test.get("machines", {}).get(item.id, {}).get("cards", {})
+    cards = machine.get("cards", {})
+    return {
+        "recoveryAzureVmName": machine.get("name") or item.name,
+        "recoveryAzureVMSize": sizes.name_of(machine.get("cpus", 0), machine.get("memory_mib", 0)) or None,
+        "selectedRecoveryAzureNetworkId": over.get("network"),
+        "vmNics": [_card(name, card, tested.get(name, {}), test) for name, card in cards.items()],
+    }
+
+
+def _card(
+    name: str, card: Mapping[str, Any], tested: Mapping[str, Any], test: Mapping[str, Any]
+) -> Mapping[str, object]:
+    addresses = {
+        **{"name": name, "isPrimary": True, "recoverySubnetName": card.get("network")},
+        **{"recoveryStaticIPAddress": card.get("address"), "tfoSubnetName": tested.get("network")},
+        "tfoStaticIPAddress": tested.get("address"),
+    }
+    return {
+        **{"nicId": name, "ipConfigs": [addresses], "tfoVMNetworkId": test.get("network")},
+        "selectionType": "NotSelected" if card.get("network") == "" else "SelectedByUser",
+    }
+
+
 def _details(item: ProtectedItem) -> Mapping[str, object]:
     state, description = states.PROTECTION[item.protection]
     return {
-        **{"instanceType": KIND, "vmId": item.id, "recoveryAzureVmName": item.name},
+        **{"instanceType": KIND, "vmId": item.id, **_shaped(item)},
         **{"vmProtectionState": state, "vmProtectionStateDescription": description},
-        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": [], "vmNics": []},
+        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": []},
         **{"encryption": "Enabled", "useManagedDisks": "false"},
     }
 

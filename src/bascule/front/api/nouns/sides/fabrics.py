@@ -51,6 +51,12 @@ def remove_fabric(ask: Ask) -> Answer:
     return Answer(204)
 
 
+def stay(ask: Ask) -> Answer:
+    """Leave a site as it is: programs sign in here in one way, and it is that one."""
+    fabric_of(ask)
+    return Answer(204)
+
+
 def list_containers(ask: Ask) -> Answer:
     """Return the containers of a vault, or the one of a fabric."""
     found = ask.service.fabrics.list(ask.caller, ask.vault)
@@ -81,6 +87,18 @@ def get_server(ask: Ask) -> Answer:
 def remove_server(ask: Ask) -> Answer:
     """Let a host in no more."""
     ask.service.fabrics.revoke(ask.caller, ask.vault, _found_server(ask).id)
+    return Answer(204)
+
+
+def remove_identity(ask: Ask) -> Answer:
+    """Let a host in no more that is named by what it is registered as."""
+    known = ask.service.fabrics.servers(ask.caller, ask.vault)
+    wanted = ask.names["identity"].casefold()
+    found = named(
+        (one for one in known if wanted in (one.id.casefold(), one.name.casefold())),
+        *(ask.names["identity"], lambda _one: ask.names["identity"], "registered host"),
+    )
+    ask.service.fabrics.revoke(ask.caller, ask.vault, found.id)
     return Answer(204)
 
 
@@ -179,6 +197,8 @@ HANDLERS = {
     "replication_fabrics.create": put_fabric,
     "replication_fabrics.delete": remove_fabric,
     "replication_fabrics.purge": remove_fabric,
+    "replication_fabrics.check_consistency": get_fabric,
+    "replication_fabrics.migrate_to_aad": stay,
     "replication_protection_containers.list": list_containers,
     "replication_protection_containers.list_by_replication_fabrics": list_containers,
     "replication_protection_containers.get": get_container,
@@ -187,4 +207,6 @@ HANDLERS = {
     "replication_recovery_services_providers.get": get_server,
     "replication_recovery_services_providers.delete": remove_server,
     "replication_recovery_services_providers.purge": remove_server,
+    "replication_recovery_services_providers.refresh_provider": get_server,
+    "registered_identities.delete": remove_identity,
 }
