@@ -7,7 +7,7 @@ SETUP := @scripts/setup
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault lock clean
+.PHONY: help setup check format test test-long kills demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -42,6 +42,10 @@ test-long: ## The soaks and thousand-fold repeats, and each property with other 
 	$(SETUP)
 	$(PYTEST) -m long --timeout=7200
 	$(PYTEST) -m "hypothesis and not lab" --examples=2000 --timeout=7200
+
+kills: ## Kill whatever there is at every step of every verb of recovery; hours, and gone on with when interrupted
+	$(SETUP) system python guest
+	@$(BIN)/python -m tests.lab.sides.matrix .cache/kills.jsonl
 
 demo: ## A machine goes over to another site when its own is lost, and comes home with only what changed
 	$(SETUP) system python guest

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bascule.model.machines import Power, written
@@ -47,6 +50,7 @@ class World:
         self.stage = Stage(folder / "s", sites)
         self.first, self.second = self.stage.first, self.stage.second
         self.is_patient = True
+        self.providers: list[subprocess.Popen[str]] = []
 
     # Scenes
 
@@ -204,6 +208,17 @@ class World:
     def oldest(self) -> int:
         """Return the oldest point of the first generation."""
         return self.stage.numbers(MACHINE)[0]
+
+
+@contextmanager
+def made() -> Iterator[World]:
+    """Have a world for as long as the block takes."""
+    with tempfile.TemporaryDirectory(prefix="kill-") as folder, ExitStack() as undo:
+        sites = undo.enter_context(Sites())
+        world = World(Path(folder), sites)
+        undo.callback(world.close)
+        undo.callback(sites.close)
+        yield world
 
 
 def acknowledged(side: Stand, machine: str) -> int:
