@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from ipaddress import IPv4Interface, ip_interface
 from typing import Any
+from uuid import UUID, uuid5
 
 from .errors import Damaged, Refused
 
@@ -19,6 +20,8 @@ _MEMORY_MIB_MIN = 16
 _PREFIX_MIN, _PREFIX_MAX = 8, 28
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,63}")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MACHINES = UUID("6a1c8f4e-3f0b-5d27-9b1e-0c7d52a9e4f3")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
@@ -62,13 +65,18 @@ class DirectBoot:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a machine has besides disks."""
+    """What a machine has besides disks.
+
+    Without ``uuid``, by which a guest knows its machine, the host takes one that is always the same for the
+    machine's name.
+    """
 
     cpus: int = 1
     memory_mib: int = 1024
     firmware: Firmware = Firmware.BIOS
     nics: tuple[Nic, ...] = ()
     boot: DirectBoot | None = None
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,11 @@ def mac_of(machine: str, nic: str) -> str:
     return ":".join(("52", "54", "00", tail[:2], tail[2:4], tail[4:]))
 
 
+def uuid_of(machine: str) -> str:
+    """Return the number by which the guest of a machine that was given none knows it."""
+    return str(uuid5(_MACHINES, machine))
+
+
 def check(definition: MachineDefinition) -> MachineDefinition:
     """Return a definition that any host could understand, or raise Refused with what is wrong with it."""
     name, hardware = definition.name, definition.hardware
@@ -124,15 +137,24 @@ def check(definition: MachineDefinition) -> MachineDefinition:
                 f"{name}: disk {disk.id} at {disk.words} cannot be of format {disk.format!r}",
                 cure=f"{' or '.join(FORMATS)}, and raw for an NBD export",
             )
+    _check_numbers(name, hardware)
+    for nic in hardware.nics:
+        if nic.address:
+            _check_address(name, nic)
+    return definition
+
+
+def _check_numbers(name: str, hardware: Hardware) -> None:
+    if hardware.uuid and not _UUID.fullmatch(hardware.uuid):
+        raise Refused(
+            f"{name}: {hardware.uuid!r} is no number of a machine",
+            cure="write it as the guest shows it: 8-4-4-4-12 small hexadecimal digits",
+        )
     if wrong := [nic.mac for nic in hardware.nics if nic.mac and not _MAC.fullmatch(nic.mac)]:
         raise Refused(
             f"{name}: {wrong[0]!r} is no address of a network card",
             cure="six pairs of small hexadecimal digits with colons between, the first one even",
         )
-    for nic in hardware.nics:
-        if nic.address:
-            _check_address(name, nic)
-    return definition
 
 
 def _check_address(name: str, nic: Nic) -> None:
@@ -168,6 +190,8 @@ def written(definition: MachineDefinition) -> str:
     for nic in fields["hardware"]["nics"]:
         if not nic["address"]:
             del nic["address"]  # a Bascule from before it was known still reads what has none
+    if not fields["hardware"]["uuid"]:
+        del fields["hardware"]["uuid"]
     return json.dumps(fields, sort_keys=True, indent=1)
 
 
@@ -186,4 +210,5 @@ def read(text: str | bytes) -> MachineDefinition:
 def _hardware(fields: dict[str, Any]) -> Hardware:
     nics = tuple(Nic(**nic) for nic in fields["nics"])
     boot = DirectBoot(**fields["boot"]) if fields["boot"] else None
-    return Hardware(fields["cpus"], fields["memory_mib"], Firmware(fields["firmware"]), nics, boot)
+    firmware, uuid = Firmware(fields["firmware"]), fields.get("uuid", "")
+    return Hardware(fields["cpus"], fields["memory_mib"], firmware, nics, boot, uuid)

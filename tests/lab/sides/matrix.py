@@ -17,6 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -122,17 +123,17 @@ def table(results: Results) -> list[str]:
     return lines
 
 
-def fill(results: Results, verbs: Sequence[str], victims: Sequence[str], seconds: float) -> None:
-    """Try what is to be tried, for so long."""
+def fill(world: World, results: Results, rows: tuple[Sequence[str], Sequence[str]], seconds: float) -> None:
+    """Try what is to be tried of some verbs and victims, for so long."""
     deadline = time.monotonic() + seconds
-    with made() as world:
-        for verb in verbs:
-            if not results.steps(verb):
-                results.add(Cell(verb, "", 0, "", str(counted(world, verb)), 0.0, commit()))
-        for cell in wanted(results, verbs, victims):
-            if time.monotonic() > deadline:
-                return
-            results.add(tried(world, *cell))
+    verbs, victims = rows
+    for verb in verbs:
+        if not results.steps(verb):
+            results.add(Cell(verb, "", 0, "", str(counted(world, verb)), 0.0, commit()))
+    for cell in wanted(results, verbs, victims):
+        if time.monotonic() > deadline:
+            return
+        results.add(tried(world, *cell))
 
 
 def main() -> int:
@@ -142,16 +143,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--verb", action="append", choices=PERILS, help="may be repeated [all]")
     parser.add_argument("--victim", action="append", choices=VICTIMS, help="may be repeated [all]")
+    parser.add_argument(
+        "--folder", type=Path, help="a short one, where scenes are kept for the next run [none]"
+    )
     parser.add_argument("--show", action="store_true", help="only show what is known")
     words = parser.parse_args()
     results = Results(words.results)
+    rows = words.verb or [*PERILS], words.victim or [*VICTIMS]
     if not words.show:
-        with open(os.devnull, "w") as nowhere:
-            said, sys.stdout = sys.stdout, nowhere
-            try:
-                fill(results, words.verb or [*PERILS], words.victim or [*VICTIMS], words.minutes * 60)
-            finally:
-                sys.stdout = said
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), made(words.folder) as world:
+            fill(world, results, rows, words.minutes * 60)
     sys.stdout.write("\n".join(table(results)) + "\n")
     return int(any(cell.outcome == BAD for cell in results.cells.values()))
 

@@ -29,6 +29,7 @@ COMMANDS = {
     for verb in ("fail-over", "fail-back", "hand-over", "commit", "cancel", "test", "clean-up", "release")
 }
 POINTS = 3
+KEPT = "kept"
 DRIVE_BYTES = 1 << 30
 COPY = f"{MACHINE}-test"
 SECOND = f"{MACHINE}~2"
@@ -43,8 +44,8 @@ class World:
     """Two hosts and a store, in any scene."""
 
     def __init__(self, folder: Path, sites: Sites) -> None:
-        self._kept = folder / "kept"
-        self._kept.mkdir()
+        self._kept = folder / KEPT
+        self._kept.mkdir(exist_ok=True)
         self.hosts = Drive.new(folder / "hosts.ext4", folder / "s", DRIVE_BYTES)
         self.store = Drive.new(folder / "store.ext4", folder / "t", DRIVE_BYTES)
         self.stage = Stage(folder / "s", sites)
@@ -65,9 +66,11 @@ class World:
                 self.begin()
             make(self)
             self.power_off()
-            kept.mkdir()
+            half = self._kept / "half"
+            half.mkdir()
             for drive in (self.hosts, self.store):
-                copied(drive.mount, kept / drive.mount.name)
+                copied(drive.mount, half / drive.mount.name)
+            half.rename(kept)
             return
         self.power_off()
         for drive in (self.hosts, self.store):
@@ -211,11 +214,17 @@ class World:
 
 
 @contextmanager
-def made() -> Iterator[World]:
-    """Have a world for as long as the block takes."""
-    with tempfile.TemporaryDirectory(prefix="kill-") as folder, ExitStack() as undo:
+def made(folder: Path | None = None) -> Iterator[World]:
+    """Have a world for as long as the block takes; in a named folder its scenes stay for a later one."""
+    with ExitStack() as undo:
+        if folder is None:
+            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="kill-")))
+        shutil.rmtree(folder / KEPT / "half", ignore_errors=True)
+        for path in folder.iterdir():
+            if path.name != KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         sites = undo.enter_context(Sites())
-        world = World(Path(folder), sites)
+        world = World(folder, sites)
         undo.callback(world.close)
         undo.callback(sites.close)
         yield world

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -284,6 +285,20 @@ def test_the_socket_of_a_dead_server_is_replaced(disk: MemoryExport, tmp_path: P
         dead.bind(where.path)
     with Server({"": disk}, where), Client.connect(where) as client:
         assert client.size_bytes == 16 * MIB
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o711, 7), (0o777, 0)], ids=["ours alone", "anybody's"])
+def test_who_was_given_the_socket_of_a_dead_server_reaches_the_next_one(
+    disk: MemoryExport, tmp_path: Path, mode: int, owner: int
+) -> None:
+    where = Address(path=str(tmp_path / "s"))
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(where.path)
+    os.chown(where.path, 7, -1)
+    tmp_path.chmod(mode)
+    with Server({"": disk}, where):
+        found = Path(where.path).stat()
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, 0o600)
 
 
 def test_the_socket_of_a_living_server_is_not_taken(server: Server, disk: MemoryExport) -> None:

@@ -29,12 +29,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A machine, and its cards by their names."""
+    """A machine, and its cards by their names. ``uuid`` is ``keep``, ``new`` or a number."""
 
     name: str = ""
     cpus: int = 0
     memory_mib: int = 0
     cards: Mapping[str, Card] = field(default_factory=dict)
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Asked:
     @property
     def sizes(self) -> Asked:
         """Return of all that only how many processors and how much memory."""
-        sized = {name: replace(wanted, name="", cards={}) for name, wanted in self.machines.items()}
+        sized = {name: replace(wanted, name="", cards={}, uuid="") for name, wanted in self.machines.items()}
         return Asked(sized)
 
     def over(self, before: Asked) -> Asked:
@@ -75,7 +76,11 @@ def _machine(now: Wanted, before: Wanted) -> Wanted:
     names = [*before.cards, *(name for name in now.cards if name not in before.cards)]
     cards = {name: _card(now.cards.get(name, Card()), before.cards.get(name, Card())) for name in names}
     return Wanted(
-        now.name or before.name, now.cpus or before.cpus, now.memory_mib or before.memory_mib, cards
+        now.name or before.name,
+        now.cpus or before.cpus,
+        now.memory_mib or before.memory_mib,
+        cards,
+        now.uuid or before.uuid,
     )
 
 
@@ -100,4 +105,5 @@ def asked_in(fields: dict[str, Any]) -> Asked:
 
 def _wanted_in(fields: dict[str, Any]) -> Wanted:
     cards = {name: Card(**found) for name, found in fields["cards"].items()}
-    return Wanted(fields["name"], fields["cpus"], fields["memory_mib"], cards)
+    # What was kept before there were numbers says nothing of them.
+    return Wanted(fields["name"], fields["cpus"], fields["memory_mib"], cards, fields.get("uuid", ""))

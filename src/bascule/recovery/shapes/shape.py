@@ -3,10 +3,10 @@
 What is asked comes in layers, the command above what was kept before it: the first one that says anything
 of a thing decides it.
 
-A recovered machine keeps the addresses of its cards, whatever it is called here: by them a DHCP server knows
-it again, and a guest its own cards. A copy for a test gets others, for it may come to stand beside the
-original, and hangs loose. What a guest has written down for itself, such as an address of its own, is on its
-disks, and nobody here changes it.
+A recovered machine keeps its number and the addresses of its cards, whatever it is called here: by these a
+DHCP server knows it again, and a guest its own cards; by that one what is licensed in the guest knows its
+machine. A copy for a test gets others, for it may come to stand beside the original, and hangs loose. What a
+guest has written down for itself, such as an address of its own, is on its disks, and nobody here changes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from bascule.data.store import MachineInfo
 from bascule.model.errors import Refused
-from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of, uuid_of
 from bascule.model.notes import from_text
 
 from .asked import EVERY, KEEP, NEW, NOTHING, Asked, Card, Wanted
@@ -46,11 +46,19 @@ class Shape:
             cpus=next((wanted.cpus for wanted in every if wanted.cpus), known.cpus),
             memory_mib=next((wanted.memory_mib for wanted in every if wanted.memory_mib), known.memory_mib),
             nics=tuple(self._card(machine.id, before, name, nic) for nic in known.nics),
+            uuid=self._number(machine.id, known.uuid or uuid_of(before), name),
         )
         return MachineDefinition(name, hardware, ())
 
     def _asked(self, *machines: str) -> Iterator[Wanted]:
         return (layer.of(name) for layer in self.layers for name in machines)
+
+    def _number(self, machine: str, was: str, name: str) -> str:
+        said = next((wanted.uuid for wanted in self._asked(machine) if wanted.uuid), "")
+        said = said or (NEW if self.suffix else KEEP)
+        new = uuid_of(f"{was}/{name}")
+        number = {KEEP: was, NEW: new}.get(said, said.lower())
+        return "" if number == uuid_of(name) else number
 
     def _card(self, machine: str, before: str, name: str, nic: Nic) -> Nic:
         cards = [wanted.cards.get(nic.id, Card()) for wanted in self._asked(machine)]

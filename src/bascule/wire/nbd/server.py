@@ -7,6 +7,7 @@ closed, and ``report`` is told why. The exports are the caller's, before and aft
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import stat
 import threading
@@ -152,12 +153,14 @@ def _listen(address: Address) -> socket.socket:
         found = socket.getaddrinfo(address.host or "localhost", address.port, type=socket.SOCK_STREAM)
         family, _, _, _, where = found[0]
         return socket.create_server(where[:2], family=family, backlog=128)
-    _remove_stale(address.path)
+    owner = _remove_stale(address.path)
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(address.path)
-        # Nobody can connect before listen, so the mode is in force for the first client.
+        # Nobody can connect before listen, so mode and owner are in force for the first client.
         Path(address.path).chmod(0o600)
+        if owner != os.geteuid():
+            os.chown(address.path, owner, -1)
         listener.listen(128)
     except OSError:
         listener.close()
@@ -165,13 +168,18 @@ def _listen(address: Address) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: str) -> None:
-    """Remove the socket of a server that died; raise Refused if one lives, or if it is another file."""
+def _remove_stale(path: str) -> int:
+    """Remove the socket of a server that died; raise Refused if one lives, or if it is another file.
+
+    Returns who is to own the next one. The dead one may have been given to somebody who still tries to
+    reach it, such as the QEMU of a machine whose disk it is. In a folder where others make files nothing of
+    it is believed.
+    """
     try:
-        is_socket = stat.S_ISSOCK(Path(path).stat().st_mode)
+        found = Path(path).stat()
     except FileNotFoundError:
-        return
-    if not is_socket:
+        return os.geteuid()
+    if not stat.S_ISSOCK(found.st_mode):
         raise Refused(f"{path} is no socket", cure="choose another path")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
@@ -179,8 +187,13 @@ def _remove_stale(path: str) -> None:
             probe.connect(path)
         except ConnectionRefusedError:
             Path(path).unlink()
-            return
+            return found.st_uid if _is_ours_alone(Path(path).parent) else os.geteuid()
     raise Refused(f"Another server listens on {path}", cure="choose another path")
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    found = folder.stat()
+    return not os.geteuid() and found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _name_of(peer: object, address: Address) -> str:

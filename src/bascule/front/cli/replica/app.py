@@ -12,7 +12,7 @@ from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
 from .agreeing import Yes, agreed, of_cancel, of_commit, of_failover, of_other_point
-from .asking import Addresses, Cards, Cpus, Macs, Memory, Names, Network, Networks, Words, asked_from
+from .asking import COPIED, RECOVERED, Words, asked_from, saying
 from .returning import cleared, fail_back, hand_over, release
 from .shaping import shape
 from .standing import status_lines, taken_over, tests_that_count
@@ -30,18 +30,13 @@ app = typer.Typer(
 
 
 @app.command("fail-over")
+@saying(*RECOVERED)
 def fail_over(
     context: typer.Context,
     *,
     store: Store,
     point: Point,
-    names: Names = None,
-    cpus: Cpus = None,
-    memory: Memory = None,
-    networks: Networks = None,
-    cards: Cards = None,
-    macs: Macs = None,
-    addresses: Addresses = None,
+    said: Words,
     no_hydration: Annotated[
         bool, typer.Option("--no-hydration", help="Leave the data in the store, and read it from there.")
     ] = False,
@@ -75,7 +70,7 @@ def fail_over(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
+    asked = asked_from(said)
     with name.sought(), site_of(context, where, screen) as site:
         log = meant(site, name.group, name.number, Kind.FAILOVER)
         agreed(screen, of_failover(site, tools_of(context).clock, log, name.number), yes=yes)
@@ -85,18 +80,13 @@ def fail_over(
 
 
 @app.command("change-point")
+@saying(*RECOVERED)
 def change_point(
     context: typer.Context,
     *,
     store: Store,
     point: Point,
-    names: Names = None,
-    cpus: Cpus = None,
-    memory: Memory = None,
-    networks: Networks = None,
-    cards: Cards = None,
-    macs: Macs = None,
-    addresses: Addresses = None,
+    said: Words,
     yes: Yes = False,
     host: Host = "",
     folder: Folder = None,
@@ -118,7 +108,7 @@ def change_point(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
+    asked = asked_from(said)
     with name.sought(), site_of(context, where, screen) as site:
         log = taken(site, name.group, name.number)
         agreed(screen, of_other_point(site, log, name.number), yes=yes)
@@ -253,18 +243,13 @@ def start(
 
 
 @app.command("test")
+@saying(*COPIED)
 def rehearse(
     context: typer.Context,
     *,
     store: Store,
     point: Point,
-    names: Names = None,
-    cpus: Cpus = None,
-    memory: Memory = None,
-    network: Network = None,
-    cards: Cards = None,
-    macs: Macs = None,
-    addresses: Addresses = None,
+    said: Words,
     host: Host = "",
     folder: Folder = None,
     key_file: KeyFilePath = None,
@@ -290,7 +275,7 @@ def rehearse(
 
     screen, name = Screen(is_json=is_json), PointName.parse(point)
     where = Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, None, cards, macs, addresses), network)
+    asked = asked_from(said)
     with name.sought(), site_of(context, where, screen) as site:
         log = meant(site, name.group, name.number, Kind.TEST)
         record = rehearsed(site, log, kept(site.records, log).test_shape(asked), name.number)

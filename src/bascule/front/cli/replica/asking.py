@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from functools import wraps
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import typer
 
@@ -87,23 +89,66 @@ Addresses = Annotated[
 ]
 
 
+Uuids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uuid",
+        metavar="MACHINE=UUID",
+        help="The number that guests know their machine by: keep, new, or one. [keep; new in a test]",
+        show_default=False,
+    ),
+]
+
+
 class Words(NamedTuple):
-    """What was said of recovered machines."""
+    """What was said of recovered machines; each field is an option of the commands that take it."""
 
-    names: Sequence[str] | None = None
-    cpus: Sequence[str] | None = None
-    memory: Sequence[str] | None = None
-    networks: Sequence[str] | None = None
-    cards: Sequence[str] | None = None
-    macs: Sequence[str] | None = None
-    addresses: Sequence[str] | None = None
+    names: Names = None
+    cpus: Cpus = None
+    memory: Memory = None
+    networks: Networks = None
+    network: Network = None
+    cards: Cards = None
+    macs: Macs = None
+    addresses: Addresses = None
+    uuids: Uuids = None
 
 
-def asked_from(words: Words, network: str | None = None) -> Asked:
-    """Return what recovered machines are asked to be; ``network`` is for all of their cards."""
+RECOVERED = tuple(field for field in Words._fields if field != "network")
+COPIED = tuple(field for field in Words._fields if field != "networks")
+HOME = ("names", "networks")
+
+
+def saying(*fields: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of some fields of ``Words`` in the place of its argument ``said``."""
+    kinds = get_type_hints(Words, include_extras=True)
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kinds[name]) for name in fields
+    ]
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        plain = signature(command, eval_str=True)
+        own = [*plain.parameters.values()]
+        place = [*plain.parameters].index("said")
+
+        @wraps(command)
+        def wrapped(*arguments: Any, **named: Any) -> None:
+            said = Words(**{name: named.pop(name) for name in fields})
+            command(*arguments, said=said, **named)
+
+        whole = [*own[:place], *options, *own[place + 1 :]]
+        wrapped.__signature__ = plain.replace(parameters=whole)  # type: ignore[attr-defined]  # what Typer reads
+        wrapped.__annotations__ = {option.name: option.annotation for option in whole}
+        return wrapped
+
+    return decorated
+
+
+def asked_from(words: Words) -> Asked:
+    """Return what recovered machines are asked to be."""
     from bascule.recovery.shapes.asked import Asked
 
-    asked = Asked(networks=dict(_pairs("--network", words.networks)), network=network)
+    asked = Asked(networks=dict(_pairs("--network", words.networks)), network=words.network)
     for machine, wanted in _machines(words):
         asked = Asked({machine: wanted}).over(asked)
     return asked
@@ -114,6 +159,8 @@ def _machines(words: Words) -> Iterator[tuple[str, Wanted]]:
 
     for machine, name in _pairs("--name", words.names):
         yield machine, Wanted(name=name)
+    for machine, number in _pairs("--uuid", words.uuids):
+        yield machine, Wanted(uuid=number)
     for machine, count in _each("--cpus", words.cpus, _count):
         yield machine, Wanted(cpus=count)
     for machine, size in _each("--memory", words.memory, _mib):

@@ -12,7 +12,7 @@ from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphraseP
 from bascule.front.cli.words.quantities import bytes_text, seconds_from
 
 from .agreeing import Yes, agreed, of_hand_over, of_release, of_return
-from .asking import Names, Networks, Words, asked_from
+from .asking import HOME, Words, asked_from, saying
 from .leaving import Leaving
 from .words import Folder, Group, Where, show, site_of
 
@@ -81,14 +81,14 @@ def hand_over(
     screen.show(document, [f"{log} is handed over with point {log}/{number}; nothing is missing behind it."])
 
 
+@saying(*HOME)
 def fail_back(
     context: typer.Context,
     *,
     store: Store,
     group: Group,
     full: Full = False,
-    names: Names = None,
-    networks: Networks = None,
+    said: Words,
     threads: Annotated[
         int, typer.Option("--threads", metavar="N", min=1, max=64, help="Threads that compare and download.")
     ] = 3,
@@ -121,7 +121,7 @@ def fail_back(
     from bascule.recovery.pedigree import returning
     from bascule.recovery.shapes.shape import Shape
 
-    screen, shape = Screen(is_json=is_json), Shape((asked_from(Words(names, networks=networks)),))
+    screen, shape = Screen(is_json=is_json), Shape((asked_from(said),))
     where = Where(store, host, folder, key_file, passphrase_file, threads)
     with site_of(context, where, screen) as site:
         agreed(screen, of_return(site, returning(site, group)[0]), yes=yes)

@@ -13,7 +13,7 @@ from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store
 from bascule.model.machines import MachineDefinition, Nic, mac_of, written
 
-from .asking import Addresses, Cards, Cpus, Macs, Memory, Names, Networks, Words, asked_from
+from .asking import RECOVERED, Words, asked_from, saying
 from .words import Folder, Group, Where, site_of
 
 if TYPE_CHECKING:
@@ -25,18 +25,13 @@ Become = dict[str, MachineDefinition]
 _HEAD = ("WHEN", "MACHINE", "CALLED", "CPUS>", "MEMORY>", "CARDS")
 
 
+@saying(*RECOVERED)
 def shape(
     context: typer.Context,
     *,
     store: Store,
     group: Group,
-    names: Names = None,
-    cpus: Cpus = None,
-    memory: Memory = None,
-    networks: Networks = None,
-    cards: Cards = None,
-    macs: Macs = None,
-    addresses: Addresses = None,
+    said: Words,
     for_test: Annotated[
         bool,
         typer.Option("--for-test", help="Say it of the copies of a test failover, not of a failover."),
@@ -74,7 +69,7 @@ def shape(
       bascule replica shape /srv/points shop --clear
     """
     screen, where = Screen(is_json=is_json), Where(store, host, folder, key_file, passphrase_file)
-    asked = asked_from(Words(names, cpus, memory, networks, cards, macs, addresses))
+    asked = asked_from(said)
     with site_of(context, where, screen) as site:
         failover, test = _shaped(site, group, asked, for_test=for_test, clear=clear)
     document = {

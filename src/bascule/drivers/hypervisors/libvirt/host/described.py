@@ -12,10 +12,19 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import (
+    DirectBoot,
+    DiskPlace,
+    Firmware,
+    Hardware,
+    MachineDefinition,
+    Nic,
+    mac_of,
+    uuid_of,
+)
 from bascule.wire.nbd.address import Address
 
-from ...identity import serial_of, uuid_of
+from ...identity import serial_of
 from ..domains import alias
 
 NAMESPACE = "urn:bascule:machine"
@@ -45,7 +54,7 @@ def domain(definition: MachineDefinition, means: Means) -> str:
     root = Element("domain", type=means.kind)
     hardware = definition.hardware
     _text(root, "name", definition.name)
-    _text(root, "uuid", uuid_of(definition.name))
+    _text(root, "uuid", hardware.uuid or uuid_of(definition.name))
     _sign(root, definition)
     _text(root, "memory", str(hardware.memory_mib), unit="MiB")
     _text(root, "vcpu", str(hardware.cpus))

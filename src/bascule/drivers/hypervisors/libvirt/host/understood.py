@@ -8,7 +8,16 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import (
+    DirectBoot,
+    DiskPlace,
+    Firmware,
+    Hardware,
+    MachineDefinition,
+    Nic,
+    mac_of,
+    uuid_of,
+)
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.protocol.constants import DEFAULT_PORT
 
@@ -34,6 +43,7 @@ def definition_of(description: str) -> MachineDefinition:
         firmware=_firmware(root),
         nics=nics,
         boot=_boot(root),
+        uuid="" if (number := root.findtext("uuid", "")) == uuid_of(name) else number,
     )
     return MachineDefinition(name, hardware, disks)
 

@@ -12,10 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bascule.model.errors import Refused
-from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import (
+    DiskPlace,
+    Firmware,
+    Hardware,
+    MachineDefinition,
+    Nic,
+    mac_of,
+    uuid_of,
+)
 from bascule.wire.nbd.address import Address
 
-from ...identity import serial_of, uuid_of
+from ...identity import serial_of
 
 QEMU = "qemu-system-x86_64"
 NICS_MAX = 10
@@ -67,7 +75,7 @@ def loose_cards(hardware: Hardware) -> list[str]:
 def command_line(definition: MachineDefinition, means: Means) -> list[str]:
     """Return the words that QEMU is started with."""
     hardware = definition.hardware
-    words = [QEMU, "-name", definition.name, "-uuid", uuid_of(definition.name)]
+    words = [QEMU, "-name", definition.name, "-uuid", hardware.uuid or uuid_of(definition.name)]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-rtc", "base=utc", "-pidfile", "pid"]
     words += _board(hardware, means)
     words += ["-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"]
