@@ -160,6 +160,7 @@ class HypervisorContract:
             replace(good, disks=(*good.disks, replace(nowhere, id="disk1"))),
             replace(good, disks=good.disks * 2),
             replace(good, name="../web"),
+            replace(good, hardware=replace(good.hardware, uuid="1234")),
             replace(good, hardware=replace(good.hardware, cpus=0)),
             replace(good, hardware=replace(good.hardware, cpus=100_000)),
             replace(good, hardware=replace(good.hardware, memory_mib=1 << 30)),

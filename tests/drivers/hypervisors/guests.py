@@ -7,8 +7,8 @@ from pathlib import Path
 from bascule.model.machines import DirectBoot
 from lab.guests import KERNEL_WORDS, VIRTIO_DISK, initramfs, kit
 
-_NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
-_MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko", *_NETWORK)
+NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
+_MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko", *NETWORK)
 
 # The button's events are opened before the guest is ready, so no request is missed.
 _SCRIPT = r"""

@@ -19,7 +19,7 @@ from bascule.data.pipeline import Capture, Conduct, Meter, copy
 from bascule.data.store import DiskKey, DiskSpec, KeyFile, MachineSpec, Vault
 from bascule.drivers.hypervisors.qemu.host.host import QemuHost
 from bascule.drivers.objects.local import LocalStore
-from bascule.model.machines import DirectBoot, Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import DirectBoot, Hardware, MachineDefinition, Nic, mac_of, uuid_of
 from bascule.model.notes import MachineNote, to_text
 from lab.guests import KERNEL_WORDS, VIRTIO_DISK, initramfs, kit
 from lab.waiting import wait_until
@@ -34,6 +34,7 @@ _NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/
 _SCRIPT = r"""
 mdev -s
 say "cpus $(nproc)"
+say "number $(cat /sys/class/dmi/id/product_uuid)"
 say "memory $(sed 's/MemTotal: *\([0-9]*\) kB/\1/;t;d' /proc/meminfo)"
 for card in eth0 eth1; do
     ip link set $card up
@@ -116,6 +117,7 @@ def test_processors_memory_cards_and_addresses_are_as_asked(place: Place) -> Non
     said = place.said("web-2")
     assert "guest: cpus 2\n" in said
     assert 140 << 10 < int(re.findall(r"guest: memory (\d+)", said)[0]) < 192 << 10
+    assert f"guest: number {uuid_of('web')}\n" in said, "what is licensed by it goes on, under another name"
     assert f"guest: eth0 {mac_of('web', 'net0')} carrier 1\n" in said, "the address under another name"
     assert "guest: eth1 52:54:00:aa:00:01 carrier 1\n" in said
     assert "guest: leased 10.1.2.9 by 10.1.2.1\n" in said
@@ -124,6 +126,7 @@ def test_processors_memory_cards_and_addresses_are_as_asked(place: Place) -> Non
     copied = place.said("web-2-test")
     assert "guest: cpus 2\n" in copied, "the size of a failover"
     assert int(re.findall(r"guest: memory (\d+)", copied)[0]) < 128 << 10
+    assert re.findall("guest: number (.+)", copied) not in ([], [uuid_of("web")])
     (first, second) = re.findall(r"guest: eth\d ([0-9a-f:]+) carrier (\d)", copied)
     assert {first[0], second[0]}.isdisjoint({mac_of("web", "net0"), "52:54:00:aa:00:01"})
     assert (first[1], second[1]) == ("0", "1"), "one cable hangs loose"

@@ -8,7 +8,7 @@ from bascule.recovery.shapes.asked import EVERY, Asked, Card, Wanted, asked_in, 
 
 BEFORE = Asked(
     {
-        "db": Wanted("db-2", 4, 0, {"net0": Card("dmz", "new"), "net1": Card("lan")}),
+        "db": Wanted("db-2", 4, 0, {"net0": Card("dmz", "new"), "net1": Card("lan")}, "new"),
         EVERY: Wanted(memory_mib=512),
     },
     {"lan": "dmz"},
@@ -21,7 +21,7 @@ def test_what_is_asked_later_goes_on_top_thing_by_thing() -> None:
         {"db": Wanted(cpus=8, cards={"net0": Card(network="")}), "web": Wanted("web-2")}, {"wan": ""}
     )
     both = later.over(BEFORE)
-    assert both.of("db") == Wanted("db-2", 8, 0, {"net0": Card("", "new"), "net1": Card("lan")})
+    assert both.of("db") == Wanted("db-2", 8, 0, {"net0": Card("", "new"), "net1": Card("lan")}, "new")
     assert both.of("web") == Wanted("web-2")
     assert both.of(EVERY) == Wanted(memory_mib=512)
     assert (both.networks, both.network) == ({"lan": "dmz", "wan": ""}, "all")
@@ -33,6 +33,12 @@ def test_nothing_on_top_changes_nothing() -> None:
 
 def test_it_is_read_as_it_was_written() -> None:
     assert asked_in(json.loads(json.dumps(fields_of(BEFORE)))) == BEFORE
+
+
+def test_what_was_kept_before_machines_had_numbers_is_read_too() -> None:
+    fields = fields_of(Asked({"db": Wanted("db-2")}))
+    del fields["machines"]["db"]["uuid"]
+    assert asked_in(fields) == Asked({"db": Wanted("db-2")})
 
 
 def test_sizes_are_processors_and_memory_alone() -> None:

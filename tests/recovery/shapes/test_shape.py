@@ -6,7 +6,7 @@ import pytest
 
 from bascule.data.store import MachineInfo
 from bascule.model.errors import Refused
-from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import Hardware, MachineDefinition, Nic, mac_of, uuid_of
 from bascule.model.notes import MachineNote, to_text
 from bascule.recovery.shapes.asked import EVERY, KEEP, NEW, Asked, Card, Wanted
 from bascule.recovery.shapes.shape import Shape, refuse_unknown
@@ -76,6 +76,36 @@ def test_a_new_address_is_new_each_time_and_the_same_for_who_asks_again() -> Non
     assert {mac for _, mac in first}.isdisjoint({mac_of("db", "net0"), MAC})
     again = MachineInfo("db-id", "db", to_text(MachineNote(shape.of(DB))), ())
     assert [nic.mac for nic in shape.of(again).hardware.nics] != [mac for _, mac in first]
+
+
+UUID = "8adb93b9-8792-5ab2-b8f8-794a1ac19c4b"
+
+
+def number(shape: Shape, machine: MachineInfo = DB) -> str:
+    """Return the number by which the guest knows its machine on any host."""
+    made = shape.of(machine)
+    return made.hardware.uuid or uuid_of(made.name)
+
+
+def test_a_recovered_machine_keeps_its_number_under_any_name_and_brings_it_home() -> None:
+    """What is licensed in the guest knows its machine by that."""
+    shape = Shape((Asked({"db-id": Wanted("other")}),))
+    assert number(shape) == number(Shape()) == uuid_of("db")
+    over_there = MachineInfo("db-id", "other", to_text(MachineNote(shape.of(DB))), ())
+    assert number(Shape(), over_there) == uuid_of("db")
+    home = Shape((Asked({"db-id": Wanted("db")}),)).of(over_there)
+    assert home.hardware.uuid == "", "it is the one that its name has"
+
+
+def test_a_copy_for_a_test_has_another_number_and_any_machine_the_one_that_is_asked() -> None:
+    copied = number(Shape(suffix="-test"))
+    assert copied == number(Shape(suffix="-test")) != uuid_of("db")
+    new = number(Shape((Asked({"db-id": Wanted(uuid=NEW)}),)))
+    assert new not in (uuid_of("db"), copied)
+    assert number(Shape((Asked({"db-id": Wanted(uuid=KEEP)}),), suffix="-test")) == uuid_of("db")
+    assert number(Shape((Asked({"db-id": Wanted(uuid=UUID.upper())}),))) == UUID
+    kept = Asked({"db-id": Wanted(uuid=NEW)})
+    assert number(Shape((Asked({"db-id": Wanted(uuid=KEEP)}), kept))) == uuid_of("db")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import typer
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store
-from bascule.model.machines import MachineDefinition, Nic, mac_of, written
+from bascule.model.machines import MachineDefinition, Nic, mac_of, uuid_of, written
 
 from .asking import RECOVERED, Words, asked_from, saying
 from .words import Folder, Group, Where, site_of
@@ -52,12 +52,16 @@ def shape(
     `fail-over` or `test` itself comes before it. What this host cannot have is refused now, and not when it
     is needed.
 
-    A recovered card keeps its MAC, so a DHCP server that knows it goes on giving the guest its address;
-    the table shows the MACs, so that a DHCP server of this site can be told of them before. In a test
-    cards get new ones and hang loose, unless something else is said here. A guest with a fixed address keeps
-    it wherever it is, for nobody looks into the guest: choose a network here in which that address is right.
-    A network of kind user (`user` of QEMU hosts) becomes one in which it is: with --address its gateway is
-    the first address of the network, and a guest that asks for a lease gets that address too.
+    A recovered machine keeps the UUID that its guest sees, whatever it is called here, and a card its MAC. So
+    what is licensed by that number goes on, and a DHCP server that knows the MAC goes on giving the guest its
+    address; the table shows the MACs, so that a DHCP server of this site can be told of them before. Copies
+    for a test get new ones, and their cables hang loose, unless something else is said here.
+
+    With --address a guest that asks for a lease gets that address: in a network of kind user of a QEMU host,
+    and in a network of libvirt's with DHCP, where it is reserved while the machine is defined. Elsewhere
+    somebody else's server decides. A guest with a fixed address keeps it wherever it is, for nobody looks
+    into the guest: choose a network here in which that address is right. A network of kind user becomes one
+    with --address: its gateway is the first address of the network.
 
     \b
     Examples:
@@ -116,6 +120,7 @@ def _document(machine: str, definition: MachineDefinition) -> dict[str, object]:
         "name": definition.name,
         "cpus": hardware["cpus"],
         "memory_mib": hardware["memory_mib"],
+        "uuid": definition.hardware.uuid or uuid_of(definition.name),
         "cards": cards,
     }
 

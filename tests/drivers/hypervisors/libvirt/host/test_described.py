@@ -47,6 +47,7 @@ hardwares = st.builds(
     st.sampled_from(Firmware),
     st.lists(nics, max_size=3, unique_by=lambda nic: nic.id).map(tuple),
     boots,
+    st.sampled_from(["", "8adb93b9-8792-5ab2-b8f8-794a1ac19c4b"]),
 )
 definitions = st.builds(
     MachineDefinition,

@@ -19,7 +19,16 @@ from bascule.drivers.hypervisors.qemu.host.command import (
     loose_cards,
 )
 from bascule.model.errors import Refused
-from bascule.model.machines import DirectBoot, DiskPlace, Firmware, Hardware, MachineDefinition, Nic, mac_of
+from bascule.model.machines import (
+    DirectBoot,
+    DiskPlace,
+    Firmware,
+    Hardware,
+    MachineDefinition,
+    Nic,
+    mac_of,
+    uuid_of,
+)
 
 WEB = MachineDefinition(
     "web",
@@ -97,7 +106,9 @@ def test_hardware_is_told_as_it_is_defined() -> None:
     assert (values(words, "-smp"), values(words, "-m"), values(words, "-name")) == (["2"], ["512M"], ["web"])
     assert values(words, "-machine") == ["q35,accel=tcg"]
     assert values(command_line(WEB, replace(MEANS, accelerator="kvm")), "-cpu") == ["host"]
-    assert values(words, "-uuid") == values(command_line(WEB, MEANS), "-uuid")
+    assert values(words, "-uuid") == [uuid_of("web")]
+    numbered = replace(WEB, hardware=replace(WEB.hardware, uuid=uuid_of("db")))
+    assert values(command_line(numbered, MEANS), "-uuid") == [uuid_of("db")]
     assert "-kernel" not in words
     boot = DirectBoot("/boot/k", "/boot/i", "console=ttyS0, quiet")
     direct = command_line(replace(WEB, hardware=replace(WEB.hardware, boot=boot)), MEANS)

@@ -26,8 +26,8 @@ from bascule.wire.nbd.address import Address
 
 from ...identity import serial_of
 from ..domains import alias
+from .leases import NAMESPACE, Lease, note
 
-NAMESPACE = "urn:bascule:machine"
 USER_NETWORK = "user"
 DISKS_MAX = 26
 
@@ -38,10 +38,11 @@ _RECONNECT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the host gives a machine: libvirt's type of domain, and where its console is written to."""
+    """What the host gives a machine: libvirt's type of domain, where its console is written to, addresses."""
 
     kind: str
     console: str
+    leases: tuple[Lease, ...] = ()
 
 
 def domain(definition: MachineDefinition, means: Means) -> str:
@@ -55,7 +56,7 @@ def domain(definition: MachineDefinition, means: Means) -> str:
     hardware = definition.hardware
     _text(root, "name", definition.name)
     _text(root, "uuid", hardware.uuid or uuid_of(definition.name))
-    _sign(root, definition)
+    _sign(root, definition, means)
     _text(root, "memory", str(hardware.memory_mib), unit="MiB")
     _text(root, "vcpu", str(hardware.cpus))
     _system(root, hardware)
@@ -79,9 +80,10 @@ def domain(definition: MachineDefinition, means: Means) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _sign(root: Element, definition: MachineDefinition) -> None:
-    """Say that a domain is ours, and how its addresses were spelled: libvirt keeps what they mean."""
+def _sign(root: Element, definition: MachineDefinition, means: Means) -> None:
+    """Say that a domain is ours, what its cards get, and how places were spelled: libvirt rewrites them."""
     ours = SubElement(SubElement(root, "metadata"), f"{{{NAMESPACE}}}ours")
+    note(ours, means.leases)
     for disk in definition.disks:
         if disk.is_served:
             SubElement(ours, f"{{{NAMESPACE}}}served", id=disk.id, words=disk.words)

@@ -16,10 +16,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from bascule.model.errors import Missing, Off, Refused, Unavailable
-from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Nic, Power, check, mac_of
+from bascule.model.machines import DiskPlace, Firmware, MachineDefinition, Power, check, uuid_of
 from bascule.ports.chance import Clock, Ids
 
 from ...qemu.host.folder import replace_durably
@@ -27,11 +28,13 @@ from ...sizes import check_size
 from ..connection import Connection, Domain, connect, told
 from ..machine import LibvirtMachine
 from ..states import is_short_of_room
+from . import leases
 from .described import USER_NETWORK, Means, domain
 from .doors import barrier, doors_of, open_doors, user_of
 from .guard import HOOKS, MARK, Guard
+from .leases import Lease
 from .picture import console_at, screen_of
-from .understood import console_in, definition_of, files_of, is_ours, with_disks_elsewhere
+from .understood import console_in, definition_of, files_of, is_ours, leases_of, with_disks_elsewhere
 
 _OURS = re.compile(r".+-[0-9a-f]{16}\.qcow2")
 _INACTIVE = 2  # of virDomainXMLFlags: what the next start is made from
@@ -95,9 +98,10 @@ class LibvirtHost:
                     f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
                     cure=f"it has {', '.join(networks)}; more are added with virsh net-define",
                 )
-            if nic.address:
-                _refuse_address(definition.name, nic)
         with self._host(f"{definition.name} cannot be defined") as connection:
+            _refuse_number(connection, definition)
+            known = leases_of(_before(connection, definition.name))
+            leases.check(connection, definition.name, leases.wanted(definition), known)
             kind = self._kind or _fastest(connection)
             check_size(definition, connection.getMaxVcpus(kind), connection.getInfo()[1])
 
@@ -106,14 +110,15 @@ class LibvirtHost:
         self.fits(definition)
         self._check_images(definition)
         with self._host(f"{definition.name} cannot be defined") as connection:
-            means = Means(self._kind or _fastest(connection), str(self._console(definition.name)))
-            description = domain(definition, means)
+            kind, console = self._kind or _fastest(connection), str(self._console(definition.name))
             if definition.hardware.firmware is Firmware.UEFI:
-                _must_have_uefi(connection, definition.name, means.kind)
-            with suppress(Missing):
-                before = _found(connection, definition.name).XMLDesc(_INACTIVE)
-                if not is_ours(before):
-                    description = with_disks_elsewhere(before, definition)
+                _must_have_uefi(connection, definition.name, kind)
+            before = _before(connection, definition.name)
+            if before and not is_ours(before):
+                description = with_disks_elsewhere(before, definition)
+            else:
+                means = Means(kind, console, _leased(connection, definition, before))
+                description = domain(definition, means)
             with told(f"{definition.name} cannot be defined", Refused):
                 connection.defineXML(description)
 
@@ -130,9 +135,11 @@ class LibvirtHost:
 
     def forget(self, name: str) -> None:
         """See Hypervisor."""
-        with suppress(Missing), self._domain(name, "cannot be forgotten") as known:
+        with suppress(Missing), self._host(f"{name} cannot be forgotten") as connection:
+            known = _found(connection, name)
             if known.isActive():
                 raise Refused(f"{name} runs", cure="shut it down, or cut its power, first")
+            leases.release(connection, leases_of(known.XMLDesc(_INACTIVE)))
             known.undefineFlags(_ALL_METADATA)
             self._console(name).unlink(missing_ok=True)
             self._belonging(name).unlink(missing_ok=True)
@@ -310,6 +317,13 @@ def _found(connection: Connection, name: str) -> Domain:
         return connection.lookupByName(name)
 
 
+def _before(connection: Connection, name: str) -> str:
+    """Return the description of a machine as its next start would be, empty if it is not defined."""
+    with suppress(Missing):
+        return _found(connection, name).XMLDesc(_INACTIVE)
+    return ""
+
+
 @contextmanager
 def _unless_off(known: Domain) -> Iterator[None]:
     """Do something to a machine; that it ended meanwhile is no failure."""
@@ -330,12 +344,26 @@ def told_of(path: Path) -> Iterator[None]:
         raise Unavailable(f"{path}: {error.strerror}", cure="look at the host's folder") from error
 
 
-def _refuse_address(machine: str, nic: Nic) -> None:
-    mac, address = nic.mac or mac_of(machine, nic.id), nic.address.partition("/")[0]
-    reserve = f"""virsh net-update NETWORK add ip-dhcp-host "<host mac='{mac}' ip='{address}'/>\""""
-    raise Refused(
-        f"{machine}: libvirt itself hands out addresses in network {nic.network!r}, and not {nic.address}",
-        cure=f"plug card {nic.id} into one of libvirt's networks, and reserve it there: {reserve}",
+def _refuse_number(connection: Connection, definition: MachineDefinition) -> None:
+    """Refuse a machine with the number of another one, which libvirt would take for that one."""
+    number = definition.hardware.uuid or uuid_of(definition.name)
+    for known in connection.listAllDomains():
+        if known.UUIDString() == number and known.name() != definition.name:
+            raise Refused(
+                f"{definition.name} has the number of {known.name()}, which this host has too: {number}",
+                cure=f"forget {known.name()} first, or give this one another number: --uuid MACHINE=new",
+            )
+
+
+def _leased(connection: Connection, definition: MachineDefinition, before: str) -> tuple[Lease, ...]:
+    """See that the addresses of a machine are kept for it, and no others that we kept for it before."""
+    wanted, known = leases.wanted(definition), leases_of(before)
+    places = {(lease.network, lease.mac, lease.host) for lease in wanted}
+    leases.release(connection, (old for old in known if (old.network, old.mac, old.host) not in places))
+    ours = {(old.network, old.mac, old.host) for old in known if old.is_ours}
+    return tuple(
+        replace(lease, is_ours=lease.is_ours or (lease.network, lease.mac, lease.host) in ours)
+        for lease in leases.reserve(connection, wanted)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -22,7 +22,8 @@ from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.protocol.constants import DEFAULT_PORT
 
 from ..domains import part
-from .described import NAMESPACE, USER_NETWORK, fill
+from .described import USER_NETWORK, fill
+from .leases import NAMESPACE, Lease, noted
 
 _TO_MIB = {"b": 1 / (1 << 20), "KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2}
 
@@ -35,7 +36,9 @@ def definition_of(description: str) -> MachineDefinition:
         served.get("id", ""): served.get("words", "") for served in root.iter(f"{{{NAMESPACE}}}served")
     }
     disks = tuple(_spelled(_place(name, disk), spelled) for disk in _disks(root))
-    nics = tuple(_card(name, place, card) for place, card in enumerate(root.iterfind("devices/interface")))
+    leases = noted(root)
+    cards = enumerate(root.iterfind("devices/interface"))
+    nics = tuple(_leased(_card(name, place, card), leases) for place, card in cards)
     memory = root.find("memory")
     hardware = Hardware(
         cpus=int(root.findtext("vcpu", "1")),
@@ -130,6 +133,17 @@ def _card(machine: str, place: int, card: Element) -> Nic:
     if link is not None and link.get("state") == "down":
         network = ""
     return Nic(name, network, "" if address == mac_of(machine, name) else address)
+
+
+def _leased(nic: Nic, leases: Iterable[Lease]) -> Nic:
+    """Return a card with the address that it is to get, if it is still where it was to get that."""
+    found = (lease.address for lease in leases if (lease.card, lease.network) == (nic.id, nic.network))
+    return replace(nic, address=next(found, ""))
+
+
+def leases_of(description: str) -> list[Lease]:
+    """Return the addresses that the cards of a domain are to get, none of an empty description."""
+    return noted(ElementTree.fromstring(description)) if description else []
 
 
 def _firmware(root: Element) -> Firmware:
