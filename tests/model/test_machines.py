@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from bascule.model.machines import (
     Nic,
     check,
     read,
+    uuid_of,
     written,
 )
 
@@ -31,6 +33,7 @@ _hardware = st.builds(
     st.sampled_from(Firmware),
     st.lists(st.builds(Nic, _words, _words, _words, _words), max_size=3).map(tuple),
     st.none() | st.builds(DirectBoot, _words, _words, _words),
+    _words,
 )
 _definitions = st.builds(
     MachineDefinition,
@@ -104,6 +107,11 @@ def test_a_definition_that_no_host_understands_is_refused_with_a_cure(change: di
     with pytest.raises(Refused) as refused:
         check(replace(_GOOD, **change))
     assert refused.value.cure
+
+
+def test_the_number_of_a_machine_is_the_uuid_of_its_name_which_guests_have_known_since_ever() -> None:
+    assert uuid_of("shop") == "8adb93b9-8792-5ab2-b8f8-794a1ac19c4b"
+    assert UUID(uuid_of("web")) == uuid5(UUID("6a1c8f4e-3f0b-5d27-9b1e-0c7d52a9e4f3"), "web")
 
 
 def test_what_has_no_address_is_written_as_it_was_before_there_were_any() -> None:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from ipaddress import IPv4Interface, ip_interface
 from typing import Any
-from uuid import UUID, uuid5
 
 from .errors import Damaged, Refused
 
@@ -21,7 +20,7 @@ _PREFIX_MIN, _PREFIX_MAX = 8, 28
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~-]{0,63}")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MACHINES = UUID("6a1c8f4e-3f0b-5d27-9b1e-0c7d52a9e4f3")
+_MACHINES = bytes.fromhex("6a1c8f4e3f0b5d279b1e0c7d52a9e4f3")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
@@ -112,8 +111,12 @@ def mac_of(machine: str, nic: str) -> str:
 
 
 def uuid_of(machine: str) -> str:
-    """Return the number by which the guest of a machine that was given none knows it."""
-    return str(uuid5(_MACHINES, machine))
+    """Return the number by which the guest of a machine that was given none knows it: a UUID of version 5."""
+    number = bytearray(hashlib.sha1(_MACHINES + machine.encode(), usedforsecurity=False).digest()[:16])
+    number[6] = number[6] & 0x0F | 0x50
+    number[8] = number[8] & 0x3F | 0x80
+    text = number.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def check(definition: MachineDefinition) -> MachineDefinition:
