@@ -17,6 +17,7 @@ from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Repli
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
 from bascule.model.vault.route import Route
+from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.vault import Vault
@@ -37,6 +38,9 @@ SHELVES: dict[str, Any] = {
     "servers": Server("north", "h1", "site-1", "one", 4.5),
     "protectable": ProtectableItem("north", "h1.web", "site-1", "h1", "one#web"),
     "policies": ReplicationPolicy("north", "daily", Policy(applications=("web=postgresql",))),
+    "containers": Container("north", "site-1/blue"),
+    "mappings": ContainerMapping("north", "site-1/blue/m1", "daily", "site-2/site-2", Target("h2")),
+    "recovery_settings": RecoverySettings("north", "*", Target("h2", "/points", "/key")),
     "alerts": AlertSettings("north", ("anna@example.org",), "https://example.org/hook", Health.WARNING),
     "alert_places": AlertPlace("north", "mail", 7, "node", 8.5),
     "conditions": Condition("north", "web", "153007", Health.WARNING, 7.5, "no new point", "look"),
@@ -128,6 +132,7 @@ class CatalogContract:
         job = a_job("j1", input={"point": "web/3", "n": 1, "no": None}, by="Zoë", tasks=tasks, runner="n1")
         route = Route("h1", "web.qmp", "h2", "/points", "/key", "daily")
         item = replace(WEB, protection=Protection.COMMITTED, point="web/3", generation=4, route=route)
+        item = replace(item, mapping="site-1/blue/m1")
         with catalog.writing() as books:
             books.jobs.add(job)
             item = books.items.save(item)

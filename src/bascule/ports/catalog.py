@@ -15,6 +15,7 @@ from bascule.model.vault.extended import ExtendedInfo
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId, JobState
+from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event
 from bascule.model.vault.vault import Vault
@@ -182,6 +183,15 @@ class Books(Protocol):
 
     @property
     def policies(self) -> Shelf[ReplicationPolicy]: ...
+
+    @property
+    def containers(self) -> Shelf[Container]: ...
+
+    @property
+    def mappings(self) -> Shelf[ContainerMapping]: ...
+
+    @property
+    def recovery_settings(self) -> Shelf[RecoverySettings]: ...
 
     @property
     def conditions(self) -> Shelf[Condition]: ...

@@ -13,8 +13,10 @@ from .gate import Gate
 from .jobs import JobDesk
 from .machines.items import ItemDesk
 from .machines.points import PointDesk
+from .sides.containers import ContainerDesk, MappingDesk
 from .sides.fabrics import Entrance, FabricDesk
 from .sides.policies import PolicyDesk
+from .sides.recovery import RecoveryDesk
 from .signs import SignDesk
 from .vaults import VaultDesk
 
@@ -26,6 +28,9 @@ class Service:
     gate: Gate
     vaults: VaultDesk
     fabrics: FabricDesk
+    containers: ContainerDesk
+    mappings: MappingDesk
+    recovery: RecoveryDesk
     policies: PolicyDesk
     items: ItemDesk
     points: PointDesk
@@ -42,6 +47,9 @@ def service(
         gate,
         VaultDesk(gate),
         FabricDesk(gate, entrance, clock, ids),
+        ContainerDesk(gate),
+        MappingDesk(gate),
+        RecoveryDesk(gate),
         PolicyDesk(gate),
         ItemDesk(gate, jobs, ids),
         PointDesk(gate, recovery, clock, ids),

@@ -20,6 +20,7 @@ from bascule.model.vault.fabric import (
     ReplicationPolicy,
     Server,
 )
+from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Health
 
@@ -46,6 +47,11 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
     """Return the policy that a document describes."""
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return Policy(**{**fields, **lists})
+
+
+def target_of(fields: Mapping[str, Any]) -> Target:
+    """Return the target that a document describes."""
+    return Target(**fields)
 
 
 class SqlShelf(Generic[Noun]):
@@ -130,6 +136,10 @@ class Shelves:
         self.servers = SqlShelf(connection, Server, "server", {})
         self.protectable = SqlShelf(connection, ProtectableItem, "protectable machine", {})
         self.policies = SqlShelf(connection, ReplicationPolicy, "policy", {"policy": policy_of})
+        target = {"target": target_of}
+        self.containers = SqlShelf(connection, Container, "container", {})
+        self.mappings = SqlShelf(connection, ContainerMapping, "container mapping", target)
+        self.recovery_settings = SqlShelf(connection, RecoverySettings, "recovery setting", target)
         self.conditions = SqlShelf(connection, Condition, "condition", {"health": Health})
         alerts = {"mailboxes": tuple, "least": Health}
         self.alerts = SqlShelf(connection, AlertSettings, "alert setting", alerts)

@@ -1,8 +1,4 @@
-"""The sides of a vault's replications: sites, the hosts that joined them, their machines (R-W-2).
-
-A site of hosts has one container, which holds all its machines, so the two are one noun here. Where a
-container has to be named it has the site's name.
-"""
+"""The sides of a vault's replications: sites, the hosts that joined them, their machines (R-W-2)."""
 
 from __future__ import annotations
 

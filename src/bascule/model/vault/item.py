@@ -230,7 +230,8 @@ class ProtectedItem:
     the recovery point that its machine was started from last. ``bound_for`` is the host to which it comes
     home, empty for the one that it left, and becomes the route's source with the commit. ``is_planned`` says
     of the last change of sides that the machine was shut down for it first, as the command was. ``settings``
-    is what its recovery side keeps of what it is to be there, as JSON.
+    is what its recovery side keeps of what it is to be there, as JSON. ``mapping`` is the protection group
+    that it was put into, empty for none.
     """
 
     id: str
@@ -246,6 +247,7 @@ class ProtectedItem:
     bound_for: str = ""
     is_planned: bool = False
     settings: str = ""
+    mapping: str = ""
     generation: int = 0
     version: int = 0
 

@@ -214,7 +214,7 @@ def test_an_operator_fails_over_and_protects_nothing(server: Served, client: Cli
     ("more", "code"),
     [
         ({"instanceType": "A2A"}, "OperationNotYetSupported"),
-        ({"bascule": {}}, "BadRequest"),
+        ({"bascule": {}}, "NoGroup"),
         ({"bascule": "text"}, "InvalidRequestContent"),
         ({"instanceType": 7}, "InvalidRequestContent"),
     ],

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from bascule.control import meant
 from bascule.control.jobs.jobs import Jobs
-from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right, right_for
 from bascule.model.vault.fabric import check_name
@@ -17,6 +16,9 @@ from bascule.model.vault.job import Job, Value
 from bascule.model.vault.route import Route
 from bascule.ports.catalog import Books
 from bascule.ports.chance import Ids
+
+from ..gate import Call, Gate
+from .grouping import grouped
 
 
 class ItemDesk:
@@ -42,14 +44,15 @@ class ItemDesk:
         with self._gate.reading(Call(caller, "show-item", vault, Right.READ, name)) as books:
             return books.items.named(vault, name)
 
-    def enable(self, caller: Caller, vault: str, name: str, route: Route) -> Job:
+    def enable(self, caller: Caller, vault: str, name: str, route: Route, container: str = "") -> Job:
         """Begin to protect a machine under a name, and return the job.
 
-        The hosts have to be this vault's: nobody commands another vault's host.
+        The hosts have to be this vault's: nobody commands another vault's host. What the route leaves open is
+        as the machine's group in the container says, or its site, or the vault.
         """
         with self._gate.writing(Call(caller, "enable", vault, Right.CHANGE, name)) as books:
-            route = _checked(books, vault, route)
-            item = self._made(books, vault, name, route)
+            route, group = grouped(books, vault, container, route)
+            item = self._made(books, vault, name, route, group)
             return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, {}, caller.name)
 
     def command(
@@ -76,32 +79,20 @@ class ItemDesk:
                 raise Refused(f"{item.name} has a job that has not ended", cure="wait for it, or cancel it")
             books.items.remove(vault, id)
 
-    def _made(self, books: Books, vault: str, name: str, route: Route) -> ProtectedItem:
+    def _made(self, books: Books, vault: str, name: str, route: Route, group: str) -> ProtectedItem:
         """Return the item: a new one, or one of that name that is not protected any more."""
         check_name(name, "an item")
         try:
             known = books.items.named(vault, name)
         except Missing:
-            return self._new(books, vault, name, route)
+            return self._new(books, vault, name, route, group)
         if known.protection is not Protection.UNPROTECTED:
             raise Exists(f"{vault} has an item {known.name} ({known.id}) already", cure="choose another name")
-        return books.items.save(replace(known, route=route))
+        return books.items.save(replace(known, route=route, mapping=group))
 
-    def _new(self, books: Books, vault: str, name: str, route: Route) -> ProtectedItem:
+    def _new(self, books: Books, vault: str, name: str, route: Route, group: str) -> ProtectedItem:
         # Hosts and stores serve several vaults, and know an item by its id alone.
         id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:24]}-{self._ids.random(4).hex()}"
-        item = ProtectedItem(id, vault, name, route=route)
+        item = ProtectedItem(id, vault, name, route=route, mapping=group)
         books.items.add(item)
         return item
-
-
-def _checked(books: Books, vault: str, route: Route) -> Route:
-    for words, what in (
-        (route.machine, "machine"),
-        (route.store, "store"),
-        (route.key_file, "key file"),
-    ):
-        if not words:
-            raise Refused(f"no {what} is named", cure="name one", code="incomplete")
-    books.policies.get(vault, route.policy)
-    return meant.route(books, vault, route)

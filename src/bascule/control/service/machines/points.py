@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bascule.control import meant
-from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Unavailable, Underway
 from bascule.model.vault.access import Caller, Right
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.sites import Order, RecoveryPoint, RecoverySite
+
+from ..gate import Call, Gate
 
 _WAIT_SECONDS = 20.0
 _LOOK_SECONDS = 0.1

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from threading import Semaphore
 from uuid import UUID
 
-from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.principal import SECRETS_MAX, Principal, Secret
@@ -22,6 +21,7 @@ from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.principals import Principals
 from bascule.wire import tokens
 
+from ..gate import Call, Gate
 from .attempts import Attempts
 
 TOKEN_SECONDS = 3600

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bascule.control import meant
-from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Server
@@ -15,6 +14,8 @@ from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.hosts import Hosts, RegistrationKey
 from bascule.ports.vault.pki import Authority, Foreign
 from bascule.wire.control.invitation import Invitation, address_parts
+
+from ..gate import Call, Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,18 @@ class FabricDesk:
                 raise Refused(
                     f"{name} has hosts: {', '.join(held)[:300]}", cure="revoke them first", code="not-empty"
                 )
+            groups = [one.name for one in books.mappings.list(vault) if one.id.startswith(f"{name}/")]
+            if groups:
+                raise Refused(
+                    f"{name} has protection groups: {', '.join(groups)[:300]}",
+                    cure="remove them first",
+                    code="not-empty",
+                )
+            for one in books.containers.list(vault):
+                if one.fabric == name:
+                    books.containers.remove(vault, one.id)
+            if any(one.id == name for one in books.recovery_settings.list(vault)):
+                books.recovery_settings.remove(vault, name)
             books.fabrics.remove(vault, name)
 
     def invite(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bascule.control.service.gate import Call, Gate
 from bascule.model.errors import Refused
 from bascule.model.policies import Policy
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import ReplicationPolicy
+from bascule.model.vault.item import Protection
+
+from ..gate import Call, Gate
 
 
 class PolicyDesk:
@@ -42,9 +44,16 @@ class PolicyDesk:
             return made
 
     def remove(self, caller: Caller, vault: str, name: str) -> None:
-        """Remove a policy that no item has."""
+        """Remove a policy that no item and no group has."""
         with self._gate.writing(Call(caller, "remove-policy", vault, Right.CHANGE, name)) as books:
-            users = [item.name for item in books.items.list(vault) if item.route.policy == name]
+            users = [
+                item.name
+                for item in books.items.list(vault)
+                if item.route.policy == name and item.protection is not Protection.UNPROTECTED
+            ]
+            users += [
+                f"protection group {one.name}" for one in books.mappings.list(vault) if one.policy == name
+            ]
             if users:
                 raise Refused(
                     f"policy {name} is that of {', '.join(users)[:300]}",

@@ -11,7 +11,7 @@ from ..asking import Ask
 from ..identity import people, subscriptions
 from . import absent, credentials, jobs, offers, settings, signs, vaults
 from .machines import commands, items, points, shaping
-from .sides import fabrics, policies, protectable
+from .sides import containers, fabrics, mappings, policies, protectable, targets
 
 Handler: TypeAlias = Callable[[Ask], Answer]
 
@@ -20,6 +20,9 @@ _WORKING: dict[str, Handler] = {
     **people.HANDLERS,
     **vaults.HANDLERS,
     **fabrics.HANDLERS,
+    **containers.HANDLERS,
+    **mappings.HANDLERS,
+    **targets.HANDLERS,
     **protectable.HANDLERS,
     **policies.HANDLERS,
     **items.HANDLERS,

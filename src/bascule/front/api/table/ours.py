@@ -29,4 +29,11 @@ records
     list GET {V}/basculeRecords
 keys
     create POST {F}/basculeRegistrationKeys
+recovery_settings
+    get GET {V}/basculeRecoverySettings
+    put PUT {V}/basculeRecoverySettings
+    remove DELETE {V}/basculeRecoverySettings
+    get_of_site GET {F}/basculeRecoverySettings
+    put_of_site PUT {F}/basculeRecoverySettings
+    remove_of_site DELETE {F}/basculeRecoverySettings
 """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bascule.model.errors import Missing
+from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Job, JobId, Value
 from bascule.model.vault.route import Route
@@ -15,7 +17,8 @@ from ...errors import TurnedAway
 from ...naming import meant
 from .. import jobs
 from ..sides import protectable
-from ..sides.fabrics import container_of
+from ..sides.containers import container_of
+from ..sides.targets import target_in
 from .items import KIND, Around, found, item_id, shape
 from .points import point_of
 
@@ -30,22 +33,21 @@ _DATA = {"ForSynchronization": "synchronise", "ForDownTime": "download"}
 def enable(ask: Ask) -> Answer:
     """Begin to protect a machine."""
     _check_kind(ask)
-    fabric = container_of(ask)
-    name = meant(ask, ask.text("properties", "protectableItemId"), "replicationProtectableItems")
-    machine = protectable.meant(ask, fabric, name)
-    recovery = meant(
-        ask, ask.text(*_OURS, "recoveryServicesProviderId"), "replicationRecoveryServicesProviders"
-    )
+    container = container_of(ask)
+    machine = _machine(ask, container.fabric)
+    target = target_in(ask, *_OURS)
+    if target.key_file and not target.store:
+        target = replace(target, store=ask.text(*_DETAILS, "targetStorageAccountId"))
     route = Route(
         source=machine.server,
         machine=machine.machine,
-        recovery=recovery,
-        store=ask.text(*_OURS, "store", default=ask.text(*_DETAILS, "targetStorageAccountId")),
-        key_file=ask.text(*_OURS, "keyFile"),
+        recovery=target.host,
+        store=target.store,
+        key_file=target.key_file,
         policy=_policy(ask),
     )
-    job = ask.service.items.enable(ask.caller, ask.vault, ask.names["item"], route)
-    return accepted(ask, job, item_id(ask, fabric, ask.names["item"]))
+    job = ask.service.items.enable(ask.caller, ask.vault, ask.names["item"], route, container.id)
+    return accepted(ask, job, item_id(ask, container, ask.names["item"]))
 
 
 def disable(ask: Ask) -> Answer:
@@ -149,6 +151,19 @@ def _point(ask: Ask, way: tuple[str, ...]) -> Mapping[str, Value]:
         return {}
     name = meant(ask, said, "recoveryPoints") if said.count("/") > 1 else said.strip("/")
     return {"point": point_of(name)}
+
+
+def _machine(ask: Ask, fabric: str) -> ProtectableItem:
+    """Return the machine that is meant; what else a body says of which one it is has to mean the same."""
+    name = meant(ask, ask.text("properties", "protectableItemId"), "replicationProtectableItems")
+    machine = protectable.meant(ask, fabric, name)
+    said = ask.text(*_DETAILS, "hvHostVmId")
+    if said and not protectable.is_called(machine, said):
+        raise TurnedAway(
+            f"hvHostVmId {said[:100]!r} is another machine than {machine.machine}",
+            cure="give the sourceItemId of the protectable item, or leave it out",
+        )
+    return machine
 
 
 def _policy(ask: Ask) -> str:

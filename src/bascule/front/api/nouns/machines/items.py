@@ -11,17 +11,21 @@ from bascule.model.errors import Missing
 from bascule.model.vault.fabric import Server
 from bascule.model.vault.item import ProtectedItem, Protection
 from bascule.model.vault.job import Job
+from bascule.model.vault.sides.pairing import Container
 from bascule.model.vault.signs.event import Condition
 
 from ...answers import Answer, moment, page
 from ...asking import Ask
 from ...naming import resource
 from ...words import health, scenarios, sizes, states
-from ..sides.fabrics import container_of, container_words, guid, server_words
+from ..sides.containers import container_of, container_words, held_by
+from ..sides.fabrics import guid, server_words
 
 PAGE = 500
 KIND = "HyperVReplicaAzure"
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
+_NOWHERE = "unknown"
+"""The site of an item whose host was taken out of the catalog."""
 _IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
 
 
@@ -47,17 +51,22 @@ class Around:
         """Return the fabric of a host."""
         return self.servers[host].fabric if host in self.servers else ""
 
+    def container(self, item: ProtectedItem) -> Container | None:
+        """Return the container that an item is in, None if its host is not known any more."""
+        fabric = self.fabric(item.route.source)
+        return held_by(item, fabric) if fabric or item.mapping else None
+
 
 def list_all(ask: Ask) -> Answer:
     """Return the items of a vault or of a container, a page at a time."""
-    fabric = container_of(ask) if "container" in ask.names else ""
+    container = container_of(ask) if "container" in ask.names else None
     around = Around.of(ask)
     after = ask.query.get("$skiptoken", ask.query.get("skiptoken", ""))
     found = ask.service.items.list(ask.caller, ask.vault, PAGE, after)
     shown = (
         shape(ask, one, around)
         for one in found
-        if is_there(one) and fabric in ("", around.fabric(one.route.source))
+        if is_there(one) and container in (None, around.container(one))
     )
     return page(ask, shown, found[-1].name if len(found) == PAGE else "")
 
@@ -74,31 +83,34 @@ def is_there(item: ProtectedItem) -> bool:
 
 def found(ask: Ask) -> ProtectedItem:
     """Return the item that a path names, or raise Missing."""
-    fabric = container_of(ask)
+    container = container_of(ask)
     item = ask.service.items.named(ask.caller, ask.vault, ask.names["item"])
     servers = {one.id: one.fabric for one in ask.service.fabrics.servers(ask.caller, ask.vault)}
-    if not is_there(item) or servers.get(item.route.source) != fabric:
-        raise Missing(f"{fabric} has no protected item {ask.names['item']}", cure="list what there is")
+    fabric = servers.get(item.route.source, "")
+    held = held_by(item, fabric) if fabric or item.mapping else None
+    if not is_there(item) or held != container:
+        name = ask.names["item"]
+        raise Missing(f"{container.name} has no protected item {name}", cure="list what there is")
     return item
 
 
-def item_id(ask: Ask, fabric: str, name: str) -> str:
+def item_id(ask: Ask, container: Container, name: str) -> str:
     """Return the id of an item."""
-    return f"{ask.home}/{container_words(fabric)}/replicationProtectedItems/{name}"
+    return f"{ask.home}/{container_words(container)}/replicationProtectedItems/{name}"
 
 
 def shape(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
     """Return an item as the interface shows it."""
-    fabric = around.fabric(item.route.source)
+    container = around.container(item) or Container.own(item.vault, _NOWHERE)
     wrong = [one for one in around.conditions if one.subject == item.id]
-    words = f"{container_words(fabric)}/replicationProtectedItems/{item.name}"
+    words = f"{container_words(container)}/replicationProtectedItems/{item.name}"
     return resource(
         ask,
         words,
         _TYPE,
         {
             **{"friendlyName": item.name, "protectedItemType": "HyperVVirtualMachine"},
-            **_sides(ask, item, fabric, around),
+            **_sides(ask, item, container, around),
             **_standing(ask, item, around),
             **{"replicationHealth": health.level(wrong), "failoverHealth": health.level(wrong)},
             "healthErrors": [health.error(one) for one in wrong],
@@ -109,18 +121,18 @@ def shape(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]
     )
 
 
-def _sides(ask: Ask, item: ProtectedItem, fabric: str, around: Around) -> Mapping[str, object]:
+def _sides(ask: Ask, item: ProtectedItem, container: Container, around: Around) -> Mapping[str, object]:
     other = around.fabric(item.route.recovery)
     source = around.servers.get(item.route.source)
     machine = guid(item.route.source, item.route.machine)
-    there = f"{ask.home}/{container_words(other)}" if other else None
+    there = f"{ask.home}/{container_words(Container.own(item.vault, other))}" if other else None
     return {
-        "protectableItemId": f"{ask.home}/{container_words(fabric)}/replicationProtectableItems/{machine}",
+        "protectableItemId": f"{ask.home}/{container_words(container)}/replicationProtectableItems/{machine}",
         "recoveryServicesProviderId": f"{ask.home}/{server_words(source)}" if source else None,
-        **{"primaryFabricFriendlyName": fabric, "primaryFabricProvider": "HyperVSite"},
+        **{"primaryFabricFriendlyName": container.fabric, "primaryFabricProvider": "HyperVSite"},
         **{"recoveryFabricFriendlyName": other, "recoveryContainerId": there},
         "recoveryFabricId": f"{ask.home}/replicationFabrics/{other}" if other else None,
-        **{"primaryProtectionContainerFriendlyName": fabric},
+        **{"primaryProtectionContainerFriendlyName": container.name},
         **{"recoveryProtectionContainerFriendlyName": other},
     }
 

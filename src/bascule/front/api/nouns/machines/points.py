@@ -12,7 +12,7 @@ from bascule.ports.sites import RecoveryPoint
 from ...answers import Answer, moment, page
 from ...asking import Ask
 from ...naming import named, resource
-from ..sides.fabrics import container_of, container_words
+from ..sides.containers import container_of, container_words
 from .items import found
 
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems/recoveryPoints"

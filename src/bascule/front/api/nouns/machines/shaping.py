@@ -19,7 +19,7 @@ from ...answers import Answer, accepted
 from ...asking import Ask
 from ...errors import TurnedAway
 from ...words import sizes
-from ..sides.fabrics import container_of
+from ..sides.containers import container_of
 from .items import Around, found, item_id, shape
 
 _DETAILS = ("properties", "providerSpecificDetails")

@@ -1,4 +1,4 @@
-"""Sites of hosts as fabrics of the kind HyperVSite, each with one container; hosts as services providers."""
+"""Sites of hosts as fabrics of the kind HyperVSite; hosts as services providers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from bascule.model.vault.fabric import Fabric, Server
-from bascule.model.vault.item import Protection
 
 from ...answers import Answer, moment, page
 from ...asking import Ask
 from ...errors import TurnedAway
 from ...naming import named, resource
 
-_SITE = "HyperVSite"
-_KINDS = ("", _SITE, "FabricSpecificCreationInput")
+SITE = "HyperVSite"
+_KINDS = ("", SITE, "FabricSpecificCreationInput")
 """What clients send to make a site: Terraform the one, PowerShell the other."""
 
 
@@ -37,7 +36,7 @@ def put_fabric(ask: Ask) -> Answer:
     kind = ask.text("properties", "customDetails", "instanceType")
     if kind not in _KINDS:
         raise TurnedAway(
-            f"fabrics of the kind {kind[:64]} are not built yet", cure=f"make one of {_SITE}", code="not-yet"
+            f"fabrics of the kind {kind[:64]} are not built yet", cure=f"make one of {SITE}", code="not-yet"
         )
     known = ask.service.fabrics.list(ask.caller, ask.vault)
     alike = [one for one in known if one.id.casefold() == ask.names["fabric"].casefold()]
@@ -55,19 +54,6 @@ def stay(ask: Ask) -> Answer:
     """Leave a site as it is: programs sign in here in one way, and it is that one."""
     fabric_of(ask)
     return Answer(204)
-
-
-def list_containers(ask: Ask) -> Answer:
-    """Return the containers of a vault, or the one of a fabric."""
-    found = ask.service.fabrics.list(ask.caller, ask.vault)
-    if "fabric" in ask.names:
-        found = (fabric_of(ask),)
-    return page(ask, (_container(ask, one.id) for one in found))
-
-
-def get_container(ask: Ask) -> Answer:
-    """Return a container."""
-    return Answer(body=_container(ask, container_of(ask)))
 
 
 def list_servers(ask: Ask) -> Answer:
@@ -108,17 +94,6 @@ def fabric_of(ask: Ask) -> Fabric:
     return named(known, ask.names["fabric"], lambda one: one.id, "fabric")
 
 
-def container_of(ask: Ask) -> str:
-    """Return the fabric whose container a path names; the two have one name."""
-    fabric = fabric_of(ask)
-    return named((fabric,), ask.names["container"], lambda one: one.id, "container").id
-
-
-def container_words(fabric: str) -> str:
-    """Return the words by which a container is found in its vault."""
-    return f"replicationFabrics/{fabric}/replicationProtectionContainers/{fabric}"
-
-
 def server_words(server: Server) -> str:
     """Return the words by which a host is found in its vault."""
     return f"replicationFabrics/{server.fabric}/replicationRecoveryServicesProviders/{server.id}"
@@ -151,27 +126,8 @@ def _fabric(ask: Ask, fabric: Fabric, servers: tuple[Server, ...]) -> Mapping[st
         {
             **{"friendlyName": fabric.id, "internalIdentifier": guid(fabric.vault, fabric.id)},
             **{"encryptionDetails": nothing, "rolloverEncryptionDetails": nothing, "bcdrState": "Valid"},
-            "customDetails": {"instanceType": _SITE, "hyperVHosts": hosts},
+            "customDetails": {"instanceType": SITE, "hyperVHosts": hosts},
             **{"healthErrorDetails": [], "health": "Normal"},
-        },
-    )
-
-
-def _container(ask: Ask, fabric: str) -> Mapping[str, object]:
-    sources = {one.id for one in ask.service.fabrics.servers(ask.caller, ask.vault) if one.fabric == fabric}
-    items = [
-        item
-        for item in ask.service.items.list(ask.caller, ask.vault)
-        if item.route.source in sources and item.protection is not Protection.UNPROTECTED
-    ]
-    return resource(
-        ask,
-        container_words(fabric),
-        "replicationFabrics/replicationProtectionContainers",
-        {
-            **{"fabricFriendlyName": fabric, "friendlyName": fabric, "fabricType": _SITE},
-            **{"protectedItemCount": len(items), "pairingStatus": "Paired" if items else "NotPaired"},
-            **{"role": "", "fabricSpecificDetails": {"instanceType": _SITE}},
         },
     )
 
@@ -182,7 +138,7 @@ def _server(ask: Ask, server: Server) -> Mapping[str, object]:
         server_words(server),
         "replicationFabrics/replicationRecoveryServicesProviders",
         {
-            **{"fabricType": _SITE, "friendlyName": server.name, "fabricFriendlyName": server.fabric},
+            **{"fabricType": SITE, "friendlyName": server.name, "fabricFriendlyName": server.fabric},
             **{"draIdentifier": server.id, "machineId": server.id, "machineName": server.name},
             "connectionStatus": "Revoked" if server.is_revoked else "Connected",
             **{"lastHeartBeat": moment(server.registered_at), "healthErrorDetails": []},
@@ -199,9 +155,6 @@ HANDLERS = {
     "replication_fabrics.purge": remove_fabric,
     "replication_fabrics.check_consistency": get_fabric,
     "replication_fabrics.migrate_to_aad": stay,
-    "replication_protection_containers.list": list_containers,
-    "replication_protection_containers.list_by_replication_fabrics": list_containers,
-    "replication_protection_containers.get": get_container,
     "replication_recovery_services_providers.list": list_servers,
     "replication_recovery_services_providers.list_by_replication_fabrics": list_servers,
     "replication_recovery_services_providers.get": get_server,

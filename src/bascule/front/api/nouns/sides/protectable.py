@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import ProtectedItem, Protection
+from bascule.model.vault.sides.pairing import Container
 
 from ...answers import Answer, page
 from ...asking import Ask
 from ...filters import Filter
 from ...naming import named, resource
-from .fabrics import container_of, container_words, guid
+from .containers import container_of, container_words, held_by
+from .fabrics import guid
 
 PAGE = 500
 
@@ -19,21 +21,21 @@ PAGE = 500
 def list_all(ask: Ask) -> Answer:
     """Return the machines of a container, a page at a time."""
     wanted = Filter.of(ask, ("FriendlyName", "ProtectionStatus"))
-    fabric = container_of(ask)
+    container = container_of(ask)
     protected = _protected(ask)
     after = ask.query.get("$skiptoken", "")
-    found = sorted((_name(one), one) for one in machines(ask, fabric) if _name(one) > after)
+    found = sorted((_name(one), one) for one in machines(ask, container.fabric) if _name(one) > after)
     allowed = [one for _, one in found if wanted.allows(_facts(one, protected))]
     shown = allowed[:PAGE]
     following = _name(shown[-1]) if len(allowed) > PAGE else ""
-    return page(ask, (_machine(ask, fabric, one, protected) for one in shown), following)
+    return page(ask, (_machine(ask, container, one, protected) for one in shown), following)
 
 
 def get(ask: Ask) -> Answer:
     """Return a machine."""
-    fabric = container_of(ask)
-    found = named(machines(ask, fabric), ask.names["protectable"], _name, "protectable item")
-    return Answer(body=_machine(ask, fabric, found, _protected(ask)))
+    container = container_of(ask)
+    found = named(machines(ask, container.fabric), ask.names["protectable"], _name, "protectable item")
+    return Answer(body=_machine(ask, container, found, _protected(ask)))
 
 
 def machines(ask: Ask, fabric: str) -> tuple[ProtectableItem, ...]:
@@ -49,9 +51,14 @@ def meant(ask: Ask, fabric: str, name: str) -> ProtectableItem:
     return called[0] if len(called) == 1 else named(known, name, _name, "protectable item")
 
 
-def words(fabric: str, one: ProtectableItem) -> str:
+def is_called(one: ProtectableItem, name: str) -> bool:
+    """Is a machine called so, by whatever it is known to clients?"""
+    return name.casefold() in {word.casefold() for word in (_name(one), one.id, one.machine)}
+
+
+def words(container: Container, one: ProtectableItem) -> str:
     """Return the words by which a machine is found in its vault."""
-    return f"{container_words(fabric)}/replicationProtectableItems/{_name(one)}"
+    return f"{container_words(container)}/replicationProtectableItems/{_name(one)}"
 
 
 def _name(one: ProtectableItem) -> str:
@@ -75,15 +82,20 @@ def _facts(one: ProtectableItem, protected: Mapping[tuple[str, str], ProtectedIt
 
 
 def _machine(
-    ask: Ask, fabric: str, one: ProtectableItem, protected: Mapping[tuple[str, str], ProtectedItem]
+    ask: Ask, container: Container, one: ProtectableItem, protected: Mapping[tuple[str, str], ProtectedItem]
 ) -> Mapping[str, object]:
     item = protected.get((one.server, one.machine))
     kind = "replicationFabrics/replicationProtectionContainers/replicationProtectableItems"
-    of_item = f"{ask.home}/{container_words(fabric)}/replicationProtectedItems/{item.name}" if item else None
-    server = f"{ask.home}/replicationFabrics/{fabric}/replicationRecoveryServicesProviders/{one.server}"
+    of_item = None
+    if item:
+        place = container_words(held_by(item, container.fabric))
+        of_item = f"{ask.home}/{place}/replicationProtectedItems/{item.name}"
+    server = (
+        f"{ask.home}/replicationFabrics/{container.fabric}/replicationRecoveryServicesProviders/{one.server}"
+    )
     return resource(
         ask,
-        words(fabric, one),
+        words(container, one),
         kind,
         {
             **{"friendlyName": one.machine, "protectionStatus": _facts(one, protected)["protectionstatus"]},

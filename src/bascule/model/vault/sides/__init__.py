@@ -1,0 +1,1 @@
+"""How sides are paired: containers of machines, groups that protect them, and where all of it leads."""
