@@ -75,12 +75,14 @@ bench-rto: ## Measure how long it takes until a machine's service is up on the o
 	$(SETUP) system python guest
 	@$(BIN)/python -m benchmarks.rto
 
-lock: ## Renew requirements.lock and requirements-libvirt.lock from pyproject.toml
+lock: ## Renew requirements.lock, from pyproject.toml, and those of what is installed apart
 	$(SETUP) python
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade \
 		--extra dev pyproject.toml -o requirements.lock
 	echo libvirt-python | $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate \
 		--upgrade - -o requirements-libvirt.lock
+	printf '%s\n' azure-cli azure-mgmt-recoveryservicessiterecovery==1.3.0 | $(BIN)/uv pip compile -q --universal \
+		--generate-hashes --no-header --no-annotate --upgrade - -o requirements-azcli.lock
 
 clean: ## Remove everything that is made: .venv, .cache, the tools' caches
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

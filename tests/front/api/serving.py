@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import requests
 import uvicorn
-from azure.identity import ClientSecretCredential
+from azure.identity import ClientSecretCredential, aio
 from azure.mgmt.recoveryservices import RecoveryServicesClient
-from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.control.service.people.identity import IdentityDesk, Made
@@ -28,6 +28,7 @@ from lab.waiting import wait_until
 from tests.control.service.desks import OWNER, desks
 from tests.control.vaults import Node
 from tests.front.api import certificates
+from tests.front.api.sdks import NEWEST, Client, client
 
 VERSION = "2025-08-01"
 
@@ -45,9 +46,9 @@ class Served:
     people: Mapping[str, Made]
     tokens: dict[str, str] = field(default_factory=dict)
 
-    def credential(self, name: str = "root") -> ClientSecretCredential:
+    def credential(self, name: str = "root", kind: type = ClientSecretCredential) -> Any:
         made = self.people[name]
-        return ClientSecretCredential(
+        return kind(
             self.identity.server,
             made.principal.id,
             made.secret,
@@ -56,16 +57,17 @@ class Served:
             connection_verify=self.authority,
         )
 
-    def recovery(self, name: str = "root", group: str = "rg", vault: str = "north") -> Client:
-        client = SiteRecoveryManagementClient(
-            self.credential(name),
-            self.identity.server,
-            base_url=self.base,
-            credential_scopes=[f"{self.base}/.default"],
-            connection_verify=self.authority,
-            polling_interval=1,
-        )
-        return Client(client, group, vault)
+    def recovery(
+        self, name: str = "root", group: str = "rg", vault: str = "north", sdk: str = NEWEST
+    ) -> Client:
+        kind = aio.ClientSecretCredential if sdk.endswith("aio") else ClientSecretCredential
+        usual = {
+            "base_url": self.base,
+            "credential_scopes": [f"{self.base}/.default"],
+            "connection_verify": self.authority,
+            "polling_interval": 1,
+        }
+        return client(sdk, self.credential(name, kind), self.identity.server, (group, vault), usual)
 
     def vaults(self, name: str = "root") -> RecoveryServicesClient:
         return RecoveryServicesClient(
@@ -107,20 +109,6 @@ class Served:
         return requests.request(
             method, self.base + path, headers=said, verify=self.authority, params=params, timeout=30, **more
         )
-
-
-@dataclass
-class Client:
-    """An SDK client with the first two arguments of all its calls."""
-
-    sdk: SiteRecoveryManagementClient
-    group: str
-    vault: str
-
-    def __call__(self, operation: str, *names: str, **more: object) -> object:
-        group, verb = operation.split(".")
-        call = getattr(getattr(self.sdk, group), verb)
-        return call(self.group, self.vault, *names, **more)
 
 
 @contextmanager

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import closing
 
 import pytest
 import requests
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential, aio
-from azure.mgmt.recoveryservicessiterecovery.aio import SiteRecoveryManagementClient
+from azure.identity import ClientSecretCredential
 
 from bascule.front.api.asking import BODY_MAX
 from bascule.wire import tokens
 from tests.control.service.desks import OWNER
+from tests.front.api.sdks import NEWEST
 from tests.front.api.serving import VERSION, Served
 
 
@@ -49,28 +49,10 @@ def test_a_token_is_got_in_the_form_of_adfs_too(server: Served) -> None:
     assert server.identity.who(token).name == "anna"
 
 
-def test_the_sdk_that_does_not_block_works_alike(server: Served) -> None:
-    made = server.people["rita"]
-
-    async def names() -> list[str | None]:
-        async with (
-            aio.ClientSecretCredential(
-                *(server.identity.server, made.principal.id, made.secret),
-                authority=server.base,
-                disable_instance_discovery=True,
-                connection_verify=server.authority,
-            ) as credential,
-            SiteRecoveryManagementClient(
-                credential,
-                server.identity.server,
-                base_url=server.base,
-                credential_scopes=[f"{server.base}/.default"],
-                connection_verify=server.authority,
-            ) as client,
-        ):
-            return [one.name async for one in client.replication_fabrics.list("rg", "north")]
-
-    assert asyncio.run(names()) == ["site-1"]
+@pytest.mark.parametrize("sdk", [NEWEST, "2.0.0 aio"])
+def test_the_sdk_that_does_not_block_works_alike(server: Served, sdk: str) -> None:
+    with closing(server.recovery("rita", sdk=sdk)) as client:
+        assert [one.name for one in client("replication_fabrics.list")] == ["site-1"]
 
 
 def test_a_wrong_secret_is_told_so_that_the_client_knows_it(server: Served) -> None:

@@ -13,7 +13,8 @@ from bascule.front.api.nouns.machines.points import point_name, point_of
 from bascule.model.vault.item import Command
 from lab.waiting import wait_until
 from tests.control.service.desks import OWNER
-from tests.front.api.serving import Client, Served
+from tests.front.api.sdks import NEWEST, SDKS, Client
+from tests.front.api.serving import Served
 
 AT = ("site-1", "site-1", "shop")
 ITEMS = "replication_protected_items"
@@ -41,7 +42,7 @@ def body(server: Served, machine: str = "one#shop", **more: object) -> dict[str,
 
 
 def enabled(server: Served, client: Client) -> Any:
-    poller: Any = client(f"{ITEMS}.begin_create", *AT, body(server))
+    poller: Any = client(f"{ITEMS}.begin_create", *AT, client.exactly(body(server)))
     poller.result()
     server.node.settled()
     return client(f"{ITEMS}.get", *AT)
@@ -59,10 +60,11 @@ def stands(client: Client) -> tuple[str, str, str, set[str]]:
 
 
 @pytest.fixture
-def client(server: Served) -> Iterator[Client]:
-    """The client, and afterwards nothing that is protected."""
-    client = server.recovery()
+def client(server: Served, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """The client, of the newest kind unless the test names one, and afterwards nothing that is protected."""
+    client = server.recovery(sdk=getattr(request, "param", NEWEST))
     yield client
+    client.close()
     server.node.settled()
     for item in server.service.items.list(OWNER, "north"):
         for command in (Command.CLEAN_UP, Command.CANCEL, Command.DISABLE):
@@ -81,6 +83,7 @@ def plain(client: Client, verb: str) -> Any:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("client", SDKS, indirect=True)
 def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, client: Client) -> None:
     assert enabled(server, client).properties.policy_friendly_name == "daily"
     usual = {"PlannedFailover", "UnplannedFailover", "DisableProtection", "TestFailover"}
@@ -145,6 +148,7 @@ def test_an_operation_is_called_as_its_job_and_says_how_far_it_is(server: Served
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("client", SDKS, indirect=True)
 def test_a_machine_goes_over_in_order_and_comes_home_when_a_person_says_so(
     server: Served, client: Client
 ) -> None:
