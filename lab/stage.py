@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from bascule.drivers.objects.local import LocalStore
 from bascule.model.errors import Missing
 from bascule.model.machines import Power
 from bascule.ports.hypervisors import Hypervisor
+from bascule.ports.objects import ObjectStore
 
 from . import children, ledger, machines
 from .guests import ROOT
@@ -85,7 +86,8 @@ class Stand:
         self.words = words or name
         self._host = host
         self._machines = machines or QemuHost(folder / name, SystemClock(), SystemIds(), "tcg")
-        self._settings = os.environ | {
+        self.places: dict[str, str] = {}  # what is said in the place of an argument
+        self.settings = os.environ | {
             "BASCULE_KEY_FILE": "main.key",
             "BASCULE_HOST": self.words,
             "BASCULE_PROVIDER": f"{name}-provider",
@@ -97,7 +99,7 @@ class Stand:
         """Show a command and run it; return what it printed, ``shown`` or not."""
         if not quietly:
             self._show(words)
-        with children.started(self._command(words), cwd=self.folder, env=self._settings) as process:
+        with children.started(self._command(words), cwd=self.folder, env=self.settings) as process:
             out, _ = process.communicate()
         if process.returncode:
             raise Failed(f"it ended with exit code {process.returncode}")
@@ -115,14 +117,14 @@ class Stand:
         self._show(words, " &")
         log = (self.folder / f"{self.name}.log").open("a")
         with children.INTERRUPTS.held(), log:
-            return self._host.start(self._bascule(words), env=self._settings, cwd=self.folder, stdout=log)
+            return self._host.start(self._bascule(words), env=self.settings, cwd=self.folder, stdout=log)
 
     def halting(self, step: int, *words: str) -> Halting:
         """Start a command that stops dead before one of its steps, 0 for none (``lab.sites.steps``)."""
         journal = self.folder / f"{self.name}.steps"
         journal.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "lab.sites.steps", str(journal), str(step), *words]
-        settings = self._settings | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "lab.sites.steps", str(journal), str(step), *self._placed(words)]
+        settings = self.settings | {"PYTHONPATH": str(ROOT)}
         with (self.folder / f"{self.name}.log").open("a") as log:
             return Halting(self._host.start(command, env=settings, cwd=self.folder, stdout=log), journal)
 
@@ -146,7 +148,12 @@ class Stand:
         return [*self._host.entering(), *self._bascule(words)]
 
     def _bascule(self, words: Sequence[str]) -> list[str]:
-        return [sys.executable, "-c", "from bascule.apps.command_line import main; main()", *words]
+        run = "from bascule.apps.command_line import main; main()"
+        return [sys.executable, "-c", run, *self._placed(words)]
+
+    def _placed(self, words: Sequence[str]) -> list[str]:
+        verb, *arguments = words
+        return [verb, *(self.places.get(word, word) for word in arguments)]
 
     def console(self, machine: str) -> str:
         """Return what a machine here said since its start, empty if it never ran."""
@@ -224,6 +231,7 @@ class Stage:
         self.folder = folder
         self.sites = sites
         self.figures = Figures()
+        self.objects: Callable[[], ObjectStore] = lambda: LocalStore(self.path("store"))
         self.size = 0
         hosts = sites.primary.add_host("first"), sites.recovery.add_host("second")
         self.first, self.second = (self._apart(h) if apart else Stand(h.name, folder, h) for h in hosts)
@@ -244,7 +252,7 @@ class Stage:
 
     def numbers(self, group: str) -> list[int]:
         """Return the numbers of a group's points, oldest first."""
-        with closing(LocalStore(self.path("store"))) as objects:
+        with closing(self.objects()) as objects:
             try:
                 return [point.number for point in self._vault(objects).points(group)]
             except Missing:
@@ -252,7 +260,7 @@ class Stage:
 
     def vault_groups(self) -> list[str]:
         """Return the groups in the store."""
-        with closing(LocalStore(self.path("store"))) as objects:
+        with closing(self.objects()) as objects:
             return self._vault(objects).groups()
 
     def judge_newest(self, group: str) -> tuple[int, Verdict]:
@@ -262,7 +270,7 @@ class Stage:
     def judge_point(self, group: str, number: int | None = None) -> tuple[int, Verdict]:
         """Judge a point, the newest if it has no number."""
         with ExitStack() as stack:
-            objects = stack.enter_context(closing(LocalStore(self.path("store"))))
+            objects = stack.enter_context(closing(self.objects()))
             point = stack.enter_context(self._vault(objects).point(group, number, purpose="judge"))
             disks = [point.disk(DiskKey(*key)) for key in point.disks() if key.disk != "boot"]
             return point.info.number, _judged(disks, Bounds(at_least=1))
@@ -273,7 +281,7 @@ class Stage:
             disks = stack.enter_context(ledger.opened(*self.first.ledger_disks()))
             return _judged(disks, Bounds(at_least=1, instant=at_rest))
 
-    def _vault(self, objects: LocalStore) -> Vault:
+    def _vault(self, objects: ObjectStore) -> Vault:
         key = KeyFile.read(self.path("main.key"))
         return Vault.open(objects, key, ids=SystemIds(), clock=SystemClock())
 

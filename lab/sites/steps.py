@@ -1,10 +1,11 @@
 """``python -m lab.sites.steps JOURNAL STEP WORDS…``: ``bascule WORDS…``, which stops dead before a step.
 
 A step is what somebody else can see afterwards: a name made, changed or removed, a process started, a
-machine's monitor told something. The process is the real one, and only what Python tells of itself (audit
-events) is listened to, so no step can be forgotten in the product. The journal gets a line for each step
-before it is done. Stopped with SIGSTOP, the process is there for whoever started it: to kill it, to cut its
-host's power, to take away what it needs, and to let it go on.
+machine's monitor told something, a remote store asked to create or delete. The process is the real one, and
+only what Python tells of itself (audit events) is listened to, and whom we talk to, so no step can be
+forgotten in the product. The journal gets a line for each step before it is done. Stopped with SIGSTOP, the
+process is there for whoever started it: to kill it, to cut its host's power, to take away what it needs, and
+to let it go on.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bascule.apps.command_line import main_with
 from bascule.drivers.hypervisors.qemu.monitor import Command, Monitor
+from bascule.drivers.objects.files.system import Buffer
+from bascule.drivers.objects.retry import RetryingStore
 
 _EVENTS = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "subprocess.Popen")
 _LOOKS = ("query-", "qmp_capabilities")
@@ -44,6 +47,18 @@ class Steps:
             return plain(self, commands)
 
         Monitor.run = run  # type: ignore[method-assign]  # sending is no audit event
+        creates, deletes = RetryingStore.create, RetryingStore.delete
+
+        def create(self: RetryingStore, name: str, data: Buffer) -> None:
+            take(f"create {name}")
+            creates(self, name, data)
+
+        def delete(self: RetryingStore, names: Iterable[str]) -> None:
+            take("delete")
+            deletes(self, names)
+
+        RetryingStore.create = create  # type: ignore[method-assign]  # nor is what the store's library does
+        RetryingStore.delete = delete  # type: ignore[method-assign]  # as above, for what is removed
 
     def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
         if event in _EVENTS:

@@ -12,17 +12,17 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Passes connections on to a loopback port.
+    """Passes connections on to a loopback port; they come to a free one, or to a socket that listens.
 
     ``sent`` counts the bytes that clients sent there, ``missed`` who came in vain since the last cut.
     """
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, listener: socket.socket | None = None) -> None:
         self._server = server
         self._guard = threading.Lock()
         self._open: set[socket.socket] = set()
         self._is_cut = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.sent = self.missed = 0
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lab.stage import PATIENCE_SECONDS, Halting
+from lab.waiting import wait_until
 from tests.lab.sides.perils import PERILS, PROVIDER, Peril
 from tests.lab.sides.scenes import World
 
 PATIENT = 5
 MOST_STEPS = 200  # a provider never ends
 FAMILIES = (0, 2, 3, 4)
+UNAVAILABLE = 3
 Happens = Callable[[World, Peril, Halting], None]
 
 
@@ -59,6 +61,28 @@ def loses_its_providers(world: World, peril: Peril, command: Halting) -> None:
     assert goes_on(peril, command) in FAMILIES
 
 
+def misses_the_store(world: World, peril: Peril, command: Halting) -> None:
+    """The store is out of reach until somebody missed it, and the verb does not mind."""
+    assert world.bucket
+    world.bucket.go_away()
+    command.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: world.bucket.missed or has_ended(command), PATIENCE_SECONDS, "somebody to miss it")
+    world.bucket.come_back()
+    assert goes_on(peril, command) == 0
+
+
+def gives_up_on_the_store(world: World, peril: Peril, command: Halting) -> None:
+    """The store is out of reach for as long as the verb tries, which says so."""
+    assert world.bucket
+    world.bucket.go_away()
+    assert goes_on(peril, command) in (0, UNAVAILABLE)
+    world.bucket.come_back()
+
+
+def has_ended(command: Halting) -> bool:
+    return command.process.poll() is not None
+
+
 def goes_on(peril: Peril, command: Halting) -> int:
     """Let a verb go on to its end, and a provider, which has none, until it is asked to end."""
     if peril.words == PROVIDER:
@@ -73,6 +97,10 @@ VICTIMS: dict[str, Happens] = {
     "providers": loses_its_providers,
     "store": loses_the_store,
     "everything": everything_loses_power,
+}
+FAR_VICTIMS: dict[str, Happens] = {
+    "network": misses_the_store,
+    "store far away": gives_up_on_the_store,
 }
 
 
@@ -92,7 +120,7 @@ def endured(world: World, name: str, step: int, victim: str, *, is_patient: bool
             return ""
         before = command.steps()[-1]
         try:
-            VICTIMS[victim](world, peril, command)
+            (VICTIMS | FAR_VICTIMS)[victim](world, peril, command)
             world.one_runs_or_none()
             peril.again(world)
             world.one_runs_or_none()

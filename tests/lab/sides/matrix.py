@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from tests.lab.sides.deaths import PATIENT, VICTIMS, counted, endured
+from tests.lab.sides.deaths import FAR_VICTIMS, PATIENT, VICTIMS, counted, endured
 from tests.lab.sides.perils import PERILS
 from tests.lab.sides.scenes import World, made
 
@@ -110,14 +110,12 @@ def table(results: Results) -> list[str]:
     count: Counter[tuple[str, str, str]] = Counter()
     for cell in results.cells.values():
         count[cell.verb, cell.victim, cell.outcome] += 1
-    lines = [f"{'verb':<15}{'steps':>6}" + "".join(f"{victim:>15}" for victim in VICTIMS)]
+    victims = (*VICTIMS, *FAR_VICTIMS)
+    lines = [f"{'verb':<15}{'steps':>6}" + "".join(f"{victim:>15}" for victim in victims)]
     for verb in PERILS:
-        row = (
-            f"{count[verb, victim, GOOD]} good"
-            + (f" {count[verb, victim, BAD]} BAD" if count[verb, victim, BAD] else "")
-            for victim in VICTIMS
-        )
-        lines.append(f"{verb:<15}{results.steps(verb):>6}" + "".join(f"{figure:>15}" for figure in row))
+        row = ((count[verb, victim, GOOD], count[verb, victim, BAD]) for victim in victims)
+        cells = (f"{good} good" * bool(good) + f" {bad} BAD" * bool(bad) or "-" for good, bad in row)
+        lines.append(f"{verb:<15}{results.steps(verb):>6}" + "".join(f"{cell:>15}" for cell in cells))
     bad = [cell for cell in results.cells.values() if cell.outcome == BAD]
     lines += [f"BAD: {cell.verb}, {cell.victim}, step {cell.step}\n{cell.about}" for cell in bad]
     return lines
@@ -142,16 +140,23 @@ def main() -> int:
     parser.add_argument("results", type=Path, help="where outcomes are kept; it is gone on with")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--verb", action="append", choices=PERILS, help="may be repeated [all]")
-    parser.add_argument("--victim", action="append", choices=VICTIMS, help="may be repeated [all]")
+    parser.add_argument(
+        "--victim", action="append", choices=(*VICTIMS, *FAR_VICTIMS), help="may be repeated [all]"
+    )
+    parser.add_argument("--far", action="store_true", help="the store is behind a network, which fails")
     parser.add_argument(
         "--folder", type=Path, help="a short one, where scenes are kept for the next run [none]"
     )
     parser.add_argument("--show", action="store_true", help="only show what is known")
     words = parser.parse_args()
     results = Results(words.results)
-    rows = words.verb or [*PERILS], words.victim or [*VICTIMS]
+    rows = words.verb or [*PERILS], words.victim or [*(FAR_VICTIMS if words.far else VICTIMS)]
     if not words.show:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), made(words.folder) as world:
+        with (
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(nowhere),
+            made(words.folder, far=words.far) as world,
+        ):
             fill(world, results, rows, words.minutes * 60)
     sys.stdout.write("\n".join(table(results)) + "\n")
     return int(any(cell.outcome == BAD for cell in results.cells.values()))

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bascule.model.machines import Power, written
@@ -23,6 +23,7 @@ from lab.sites import Host, Sites
 from lab.stage import MACHINE, PATIENCE_SECONDS, Stage, Stand
 from lab.waiting import wait_until
 from tests.lab.cuts.drives import Drive
+from tests.lab.sides.bucket import BUCKET, Bucket
 
 COMMANDS = {
     verb: ("replica", verb, "store", MACHINE)
@@ -41,9 +42,9 @@ _LOAD = Keeping(MACHINE, records_a_second=20, writes_a_record=4, slots=256, disk
 
 
 class World:
-    """Two hosts and a store, in any scene."""
+    """Two hosts and a store, in any scene; the store is a folder on a drive, or behind a network."""
 
-    def __init__(self, folder: Path, sites: Sites) -> None:
+    def __init__(self, folder: Path, sites: Sites, bucket: Bucket | None = None) -> None:
         self._kept = folder / KEPT
         self._kept.mkdir(exist_ok=True)
         self.hosts = Drive.new(folder / "hosts.ext4", folder / "s", DRIVE_BYTES)
@@ -51,6 +52,11 @@ class World:
         self.stage = Stage(folder / "s", sites)
         self.first, self.second = self.stage.first, self.stage.second
         self.is_patient = True
+        self.bucket = bucket
+        for side in (self.first, self.second) if bucket else ():
+            bucket.reached_by(side, self.computer(side).namespace)
+        if bucket:
+            self.stage.objects = bucket.objects
         self.providers: list[subprocess.Popen[str]] = []
 
     # Scenes
@@ -70,6 +76,8 @@ class World:
             half.mkdir()
             for drive in (self.hosts, self.store):
                 copied(drive.mount, half / drive.mount.name)
+            if self.bucket:
+                self.bucket.save(half / BUCKET)
             half.rename(kept)
             return
         self.power_off()
@@ -77,6 +85,9 @@ class World:
             emptied(drive.mount)
             copied(kept / drive.mount.name, drive.mount)
             drive.flush()
+        if self.bucket:
+            self.bucket.come_back()
+            self.bucket.restore(kept / BUCKET)
 
     def begin(self) -> None:
         """Have two hosts on which nothing is, and a store that was not made yet."""
@@ -214,8 +225,11 @@ class World:
 
 
 @contextmanager
-def made(folder: Path | None = None) -> Iterator[World]:
-    """Have a world for as long as the block takes; in a named folder its scenes stay for a later one."""
+def made(folder: Path | None = None, *, far: bool = False) -> Iterator[World]:
+    """Have a world for as long as the block takes; in a named folder its scenes stay for a later one.
+
+    ``far`` puts the store behind a network.
+    """
     with ExitStack() as undo:
         if folder is None:
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="kill-")))
@@ -224,7 +238,8 @@ def made(folder: Path | None = None) -> Iterator[World]:
             if path.name != KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         sites = undo.enter_context(Sites())
-        world = World(folder, sites)
+        bucket = undo.enter_context(closing(Bucket())) if far else None
+        world = World(folder, sites, bucket)
         undo.callback(world.close)
         undo.callback(sites.close)
         yield world

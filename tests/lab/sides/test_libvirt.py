@@ -1,13 +1,13 @@
-"""A machine of a libvirt host goes over to another one and comes home, by the commands that people type.
+"""Machines go over to a host of libvirt and come home, by the commands that people type.
 
-As distributions have it: both daemons are root, and their machines are not (R-FO-6).
+They come from another one, or from a host of QEMU machines in a folder. As distributions have it: daemons
+are root, and their machines are not (R-FO-6).
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ from bascule.drivers.objects.local import LocalStore
 from bascule.model.machines import Power, written
 from lab import machines
 from lab.machines import Keeping
-from lab.stage import MACHINE, PATIENCE_SECONDS, Stand
+from lab.sites import Sites
+from lab.stage import MACHINE, PATIENCE_SECONDS, Failed, Stand
 from lab.waiting import wait_until
 from tests.servers.libvirtd import Libvirtd, running
 
@@ -29,7 +30,36 @@ pytestmark = pytest.mark.lab
 
 
 class Side(Stand):
-    """A host with a daemon and a mount namespace of its own, and the command line there."""
+    """A host and the command line there."""
+
+    def protect(self, group: str, *more: str) -> None:
+        """Replicate the machine into a group, until it has a point."""
+        self.run("protect", f"{self.words}#{MACHINE}", "store", "--group", group, "--every", "1s", *more)
+        self.begin("provider", "run", f"{self.name}-provider")
+        wait_until(lambda: self.points(group) > 0, PATIENCE_SECONDS, f"a point of {group}")
+
+    def points(self, group: str) -> int:
+        vault = Vault.open(
+            LocalStore(self.folder / "store"),
+            KeyFile.read(self.folder / "main.key"),
+            ids=SystemIds(),
+            clock=SystemClock(),
+        )
+        return len(vault.points(group)) if group in vault.groups() else 0
+
+    def works(self) -> None:
+        """Have the machine at work here, and a store."""
+        definition = machines.make(Keeping(MACHINE, disks=1), self.folder / "images")
+        (self.folder / "shop.json").write_text(written(definition))
+        self.run("machine", "define", MACHINE, "--file", "shop.json")
+        self.run("machine", "start", MACHINE)
+        self.run("key", "create", "main.key")
+        self.run("store", "init", "store")
+        self.wait_for_console("ledger: acknowledged")
+
+
+class LibvirtSide(Side):
+    """A host with a daemon and a mount namespace of its own."""
 
     def __init__(self, name: str, folder: Path, daemon: Libvirtd) -> None:
         home = folder / name
@@ -52,7 +82,7 @@ class Side(Stand):
 
     def kill_point_servers(self) -> None:
         """Kill what serves disks here, and nothing else."""
-        self.daemon.run("sh", "-c", "kill -KILL $(pgrep -f bascule.apps.point_server)")
+        self.daemon.run("sh", "-c", "kill -KILL $(pgrep -f [b]ascule.apps.point_server)")
 
     def start_at_boot(self) -> None:
         """Have libvirt start the machine whenever the host boots."""
@@ -62,43 +92,29 @@ class Side(Stand):
         self.connection = libvirt.open(self.daemon.uri)
         return self.connection.lookupByName(MACHINE)
 
-    def protect(self, group: str, *more: str) -> None:
-        """Replicate the machine into a group, until it has a point."""
-        self.run("protect", f"{self.words}#{MACHINE}", "store", "--group", group, "--every", "1s", *more)
-        self.begin("provider", "run", f"{self.name}-provider")
-        wait_until(lambda: self.points(group) > 0, PATIENCE_SECONDS, f"a point of {group}")
 
-    def power(self) -> Power:
-        return self._machines.power(MACHINE)
-
-    def points(self, group: str) -> int:
-        vault = Vault.open(
-            LocalStore(self.folder / "store"),
-            KeyFile.read(self.folder / "main.key"),
-            ids=SystemIds(),
-            clock=SystemClock(),
-        )
-        return len(vault.points(group)) if group in vault.groups() else 0
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name that everybody may pass."""
+    with tempfile.TemporaryDirectory(prefix="bsc-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture
-def sides() -> Iterator[tuple[Side, Side]]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsc-")))
-        folder.chmod(0o755)
-        one, two = (Side(name, folder, stack.enter_context(running("nobody"))) for name in ("one", "two"))
-        yield one, two
+def two(folder: Path) -> Iterator[LibvirtSide]:
+    with running("nobody") as daemon:
+        yield LibvirtSide("two", folder, daemon)
 
 
-def test_a_machine_goes_over_to_another_host_and_comes_home(sides: tuple[Side, Side]) -> None:
-    one, two = sides
-    definition = machines.make(Keeping(MACHINE, disks=1), one.folder / "images")
-    (one.folder / "shop.json").write_text(written(definition))
-    one.run("machine", "define", MACHINE, "--file", "shop.json")
-    one.run("machine", "start", MACHINE)
-    one.run("key", "create", "main.key")
-    one.run("store", "init", "store")
-    one.wait_for_console("ledger: acknowledged")
+@pytest.fixture
+def one(folder: Path) -> Iterator[LibvirtSide]:
+    with running("nobody") as daemon:
+        yield LibvirtSide("one", folder, daemon)
+
+
+def test_a_machine_goes_over_to_another_host_and_comes_home(one: LibvirtSide, two: LibvirtSide) -> None:
+    one.works()
     one.start_at_boot()
     one.protect(MACHINE)
 
@@ -128,3 +144,29 @@ def test_a_machine_goes_over_to_another_host_and_comes_home(sides: tuple[Side, S
     two.run("replica", "release", "store", MACHINE)
     one.run("machine", "kill", MACHINE)
     assert one.start_past_us() == "", "at home anybody may start it"
+
+
+def test_a_machine_goes_over_from_a_host_of_qemu_and_comes_home(folder: Path, two: LibvirtSide) -> None:
+    with Sites() as sites:
+        computer = sites.primary.add_host("one")
+        one = Side("one", folder, computer)
+        one.works()
+        one.protect(MACHINE)
+
+        computer.cut_power()
+        two.run("replica", "fail-over", "store", MACHINE)
+        taken = two.wait_until_up(MACHINE)
+        two.run("replica", "commit", "store", MACHINE)
+        two.protect(f"{MACHINE}~2", "--take-over")
+        with pytest.raises(Failed):
+            one.run("machine", "start", MACHINE)
+
+        one.run("replica", "fail-back", "store", MACHINE)
+        two.run("replica", "hand-over", "store", MACHINE)
+        last = two.closed_at()
+        moved = one.run_json("replica", "fail-back", "store", MACHINE)
+        assert one.wait_until_up(MACHINE) == last > taken > 0, "nothing is lost on the way home"
+        assert moved["written_bytes"] < 16 << 20, "only what changed travels, whoever wrote it"
+        one.run("replica", "commit", "store", MACHINE)
+        two.run("replica", "release", "store", MACHINE)
+        assert two.power() is Power.OFF
