@@ -83,7 +83,8 @@ class Hypervisor(Protocol):
         """Bring a machine to rest: its guest is off, and its disks can be replicated to the last write.
 
         As ``shut_down``, but what was recorded of changes stays and ``adopt`` works, until the power is
-        cut. A machine that is off is made ready without its guest. ``power`` says PAUSED of one at rest.
+        cut. A machine that is off is made ready without its guest. ``power`` says PAUSED of one at rest. One
+        that stands still because a disk of it did not answer goes on first.
         """
 
     def cut_power(self, name: str) -> None:

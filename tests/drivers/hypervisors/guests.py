@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bascule.model.machines import DirectBoot
 from lab.guests import KERNEL_WORDS, VIRTIO_DISK, initramfs, kit
+from lab.waiting import wait_until
 
 NETWORK = ("net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko")
 _MODULES = (*VIRTIO_DISK, "drivers/acpi/button.ko", "drivers/input/evdev.ko", *NETWORK)
@@ -51,3 +55,16 @@ def boot_of(initrd: Path, temper: str = "", more: str = "") -> DirectBoot:
     """
     words = f"{KERNEL_WORDS} temper={temper or 'obedient'} {more}".rstrip()
     return DirectBoot(str(kit() / "vmlinuz"), str(initrd), words)
+
+
+@contextmanager
+def served(image: Path, socket: Path) -> Iterator[None]:
+    """Serve an image as ``disk0``, until the block ends or the server dies."""
+    server = subprocess.Popen(["qemu-nbd", "-t", "-f", "raw", "-x", "disk0", "-k", socket, image])
+    try:
+        wait_until(socket.exists)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        socket.unlink(missing_ok=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bascule.model.errors import Refused
+from bascule.drivers.hypervisors.libvirt.host import described
+from bascule.model.errors import Refused, Unavailable
 from bascule.model.machines import DiskPlace, Firmware, Hardware, MachineDefinition, Power
 from lab.waiting import wait_until
 from tests.contracts.hypervisors import READY, HypervisorContract
+from tests.drivers.hypervisors.guests import served
 from tests.drivers.hypervisors.libvirt.host.conftest import LibvirtSite
 from tests.servers.nbd import NbdServers
 
@@ -134,3 +138,30 @@ def test_a_daemon_that_starts_anew_is_noticed_by_nobody(site: LibvirtSite) -> No
 def test_an_accelerator_that_does_not_exist_is_refused(site: LibvirtSite) -> None:
     with pytest.raises(Refused, match="no accelerator 'warp'"):
         site.connect("warp")
+
+
+def test_a_machine_whose_export_was_away_goes_on_or_says_that_it_stands_still(
+    site: LibvirtSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(described, "_RECONNECT_SECONDS", 1)
+    image, socket = site.folder / "image", site.folder / "nbd"
+    image.write_bytes(bytes(4 << 20))
+
+    def beats() -> int:
+        return len(re.findall(r"beat \d+\.", host.console("web")))
+
+    with served(image, socket):
+        made(site, DiskPlace("disk0", f"nbd+unix:///disk0?socket={socket}", "raw"), temper="busy")
+        host = site.connect()
+        host.start("web")
+        wait_until(lambda: beats() > 3, site.patience)
+    wait_until(lambda: host.power("web") is Power.PAUSED, site.patience)
+    for asked in (host.start, partial(host.rest, seconds=1)):
+        with pytest.raises(Unavailable, match="web stands still: a disk of it does not answer"):
+            asked("web")
+    before = beats()
+    with served(image, socket):
+        with pytest.raises(Unavailable, match="did not power off"):
+            host.rest("web", 1)
+        wait_until(lambda: beats() > before + 3, site.patience)
+        host.cut_power("web")

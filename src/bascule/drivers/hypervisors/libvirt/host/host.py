@@ -41,6 +41,7 @@ _INACTIVE = 2  # of virDomainXMLFlags: what the next start is made from
 _ALL_METADATA = 1 | 2 | 4 | 16  # of virDomainUndefineFlagsValues: saved state, snapshots, NVRAM, checkpoints
 _STATES = {1: Power.RUNNING, 2: Power.RUNNING, 3: Power.PAUSED, 4: Power.RUNNING, 7: Power.PAUSED}
 _LOOKS_SECONDS = 0.05
+_GO_ON_SECONDS, _TO_FAIL_SECONDS = 5.0, 0.2
 _PAUSED, _GRACEFUL = 1, 1  # of virDomainCreateFlags and of virDomainDestroyFlagsValues
 KINDS = {"auto": "", "kvm": "kvm", "tcg": "qemu"}
 
@@ -189,10 +190,9 @@ class LibvirtHost:
         with self._host(f"{name} does not start") as connection:
             known = _found(connection, name)
             keeps_out = self._open_doors(connection, known)
-            if is_short_of_room(known) or self._is_at_rest(
-                known
-            ):  # or of a disk that did not answer: it stands still before a write
+            if self._is_at_rest(known):
                 known.resume()
+            self._go_on(known)
             if known.isActive():
                 return
             try:
@@ -205,6 +205,23 @@ class LibvirtHost:
             except Refused as refused:
                 if not known.isActive():  # else somebody was faster
                     raise Refused(refused.message, cure=keeps_out or refused.cure) from refused
+
+    def _go_on(self, known: Domain) -> None:
+        """Let a machine go on that stands still before a write, for want of room or of a disk that answers.
+
+        The first request may fail even if a disk is back: QEMU only begins to connect with it.
+        """
+        deadline = self._clock.monotonic() + _GO_ON_SECONDS
+        while is_short_of_room(known):
+            if self._clock.monotonic() > deadline:
+                raise Unavailable(
+                    f"{known.name()} stands still: a disk of it does not answer, or has no room",
+                    cure="see that what serves its disks runs and has room, then ask again",
+                )
+            known.resume()
+            failed = self._clock.monotonic() + _TO_FAIL_SECONDS
+            while not is_short_of_room(known) and self._clock.monotonic() < failed:
+                self._clock.sleep(_LOOKS_SECONDS)
 
     def _open_doors(self, connection: Connection, known: Domain) -> str:
         """Let the QEMU of a machine of ours reach disks served on this host; return the cure if it cannot."""
@@ -240,9 +257,12 @@ class LibvirtHost:
 
     def rest(self, name: str, seconds: float) -> None:
         """See Hypervisor. It is shut down, and started again without its processors: images keep records."""
-        with self._domain(name, "cannot be brought to rest") as known:
+        with self._host(f"{name} cannot be brought to rest") as connection:
+            known = _found(connection, name)
             if known.isActive() and self._is_at_rest(known):
                 return
+            self._open_doors(connection, known)
+            self._go_on(known)
         self.shut_down(name, seconds)
         with self._host(f"{name} cannot be brought to rest") as connection, told_of(self._folder):
             known = _found(connection, name)

@@ -144,6 +144,7 @@ class QemuHost:
             if not holder(folder.pid):
                 self._launch(folder, "-S")
                 return
+            go_on(folder)
         bring_to_rest(folder, seconds)
 
     def cut_power(self, name: str) -> None:
