@@ -65,6 +65,12 @@ class SourceSite(Protocol):
     def unrelate(self, order: Order) -> None:
         """Remove the relationship with every leftover on this side; nothing to do if there is none."""
 
+    def leave(self, order: Order) -> str:
+        """Have the relationship removed whenever the source is back; nobody waits for that.
+
+        Returns what a person should know of it.
+        """
+
     def hand_over(self, order: Order) -> None:
         """Shut the machine down and replicate what it wrote to the last byte (R-FO-2)."""
 

@@ -58,8 +58,8 @@ def abandon(vault: Vault, log: str, who: str) -> None:
 
 def begun_by(vault: Vault, log: str) -> str:
     """Return who began a log, empty if nobody did."""
-    numbers = list(vault.log(log).numbers())
-    return vault.log(log).read(numbers[-1]).entry.writer if numbers else ""
+    begun = vault.beginning(log)
+    return begun.writer if begun else ""
 
 
 def refuse_if_left(vault: Vault, log: str) -> None:
@@ -85,7 +85,7 @@ def is_handed_over(vault: Vault, log: str) -> bool:
     """Tell whether nothing is missing behind the newest point of a log, because its side said so."""
     for number in vault.log(log).numbers():
         entry = vault.log(log).read(number).entry
-        if entry.kind == "point" or entry.writer.startswith(_RETURNED):
+        if entry.kind != "fence" or entry.writer.startswith(_RETURNED):
             return False
         if entry.writer.startswith(_HANDED):
             return True
@@ -114,12 +114,12 @@ def is_settled(vault: Vault, log: str) -> bool:
     """Tell whether the machines of a log left it for good, and nobody took it back since."""
     for number in vault.log(log).numbers():
         entry = vault.log(log).read(number).entry
-        if entry.kind == "point" or entry.writer.startswith(_SETTLED):
-            return entry.kind != "point"
+        if entry.kind != "fence" or entry.writer.startswith(_SETTLED):
+            return entry.kind == "fence"
     return False
 
 
 def base_of(vault: Vault, log: str) -> tuple[str, int] | None:
     """Return the point that a log goes on from, None for the first generation."""
-    numbers = list(vault.log(log).numbers())
-    return vault.log(log).read(numbers[-1]).entry.base
+    begun = vault.beginning(log)
+    return begun.base if begun else None

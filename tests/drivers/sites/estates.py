@@ -89,6 +89,12 @@ class Estate:
         assert failures == [None, None], failures
         assert self.node.item().protection is Protection.PROTECTED
 
+    def protect_again(self) -> None:
+        """Enable protection of what was disabled, to which other jobs than the last two may be known."""
+        self.do(Command.ENABLE)
+        self.node.settled()
+        assert self.node.item().protection is Protection.PROTECTED
+
     def do(self, command: Command, **input: str) -> Job:
         """Give a command that goes well."""
         job = self.node.do(command, **input)

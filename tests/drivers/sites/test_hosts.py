@@ -10,6 +10,7 @@ import pytest
 
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import JobState
+from bascule.model.vault.signs.event import Health
 from lab.waiting import wait_until
 from tests.control.vaults import ITEM, VAULT
 from tests.front.cli.conftest import Desk
@@ -33,6 +34,38 @@ def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estat
     assert estate.points()[-1].name == f"{ITEM}/1"
     estate.do(Command.DISABLE)
     assert not estate.desk.path("source").joinpath("machines", ITEM, "wish.json").exists()
+    assert groups(estate) == []
+    # The same name again begins anew: nothing is left that would be in its way.
+    estate.protect_again()
+    assert [point.name for point in estate.points()] == [
+        f"{ITEM}/{estate.points()[0].name.partition('/')[2]}"
+    ]
+
+
+@pytest.mark.lab
+def test_protection_ends_without_a_source_that_is_gone_which_lets_go_when_it_is_back(estate: Estate) -> None:
+    """R-P-6."""
+    estate.run("source")
+    estate.run("recovery", "--host", str(estate.desk.path("vm")))
+    estate.protect()
+    estate.kill("source")
+    job = estate.do(Command.DISABLE, source_is_gone="yes")
+    assert "remove the relationship" not in [task.name for task in job.tasks]
+    assert groups(estate) == []
+    with estate.node.catalog.reading() as books:
+        [event] = [one for one in books.events.list(VAULT) if one.subject == ITEM]
+    assert (event.health, "passed over" in event.message) == (Health.WARNING, True)
+    wish = estate.desk.path("source").joinpath("machines", ITEM, "wish.json")
+    assert wish.exists()
+    estate.run("source")
+    wait_until(lambda: not wish.exists(), 30, "the source to let go")
+    assert groups(estate) == []
+
+
+def groups(estate: Estate) -> list[str]:
+    """Return the groups in the store."""
+    found = estate.desk.ok("store", "ls", estate.desk.store, "--json").document
+    return [group["group"] for group in found["groups"]]
 
 
 @pytest.mark.long  # a dozen starts of two processes

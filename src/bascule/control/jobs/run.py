@@ -35,7 +35,7 @@ class Ending:
     """How a job ended: what became of the item, and the job that follows in the same transaction.
 
     ``point`` is the point that its machine runs from now, ``settings`` what is kept of what it is to be over
-    there; None leaves what is known.
+    there; None leaves what is known. A ``warning`` becomes an event of the item.
     """
 
     fact: Fact | None
@@ -43,6 +43,7 @@ class Ending:
     then: Command | None = None
     settings: str | None = None
     is_stopped: bool = False
+    warning: str = ""
 
 
 class Superseded(Exception):

@@ -12,6 +12,7 @@ import structlog
 from bascule.model.errors import BasculeError, Cancelled, Unavailable
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Act, Failure, Job, JobId, JobState
+from bascule.model.vault.signs import event as signs
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.nodes import Nodes
@@ -168,6 +169,10 @@ class Runner:
             if ending.settings is not None:
                 item = replace(item, settings=ending.settings)
             books.items.save(item)
+            if ending.warning:
+                now, code = self._clock.now(), f"{job.command.name.lower()}-warning"
+                said = (code, signs.Health.WARNING, ending.warning)
+                books.events.add(signs.Event(job.vault, now, job.item, *said))
             if ending.then is not None:
                 self._jobs.submit_in(books, job.vault, job.item, ending.then, {}, job.by)
 

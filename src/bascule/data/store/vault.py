@@ -113,7 +113,9 @@ class Vault:
     # points
 
     def groups(self) -> list[str]:
-        """List the replication groups that have a log."""
+        """List the replication groups that have a log, but for those that were retired and not begun anew."""
+        state = readable(self.access)
+        retired = state.retired if state else {}
         found: list[str] = []
         after = names.POINTS
         while True:
@@ -121,9 +123,18 @@ class Vault:
             if info is None:
                 return found
             group = info.name.split("/")[1]
-            found.append(group)
+            if retired.get(group) != names.number_of(info.name):  # the newest of its entries
+                found.append(group)
             # Past every name of this group: '0' sorts right after '/'.
             after = f"{names.POINTS}{group}0"
+
+    def beginning(self, group: str) -> Entry | None:
+        """Return the entry with which a group began, or began anew after it was retired; None if none did."""
+        state = readable(self.access)
+        try:
+            return self.log(group).read((state.retired.get(group, -1) if state else -1) + 1).entry
+        except Missing:
+            return None
 
     def log(self, group: str) -> Log[Entry]:
         """Return a group's log."""

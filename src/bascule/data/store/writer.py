@@ -19,7 +19,7 @@ from .access import Access, load_stack
 from .cut import Cut, Tuning
 from .format import names
 from .format.container import Builder, FrameRef, Kind, Source
-from .format.entries import Entry
+from .format.entries import RETIRED, Entry
 from .format.layers import Stack
 from .format.sealing import SALT_BYTES, tag_of
 from .lane import DurableFrame, Uploads
@@ -102,9 +102,9 @@ class GroupWriter:
         )
         if head is None:
             return entry
-        if base is not None:
-            raise Refused(f"group {self.group} exists", cure="branch into a group with a new name")
         last = head.entry
+        if base is not None and last.kind != RETIRED:
+            raise Refused(f"group {self.group} exists", cure="branch into a group with a new name")
         own = {last.session: last.sealed_through.get("", -1)}
         return replace(
             entry,
@@ -112,7 +112,7 @@ class GroupWriter:
             previous=head.digest,
             adopts=own | last.adopts if last.kind == "fence" else own,
             last_point=last.number if last.kind == "point" else last.last_point,
-            base=last.base if last.kind == "fence" else None,
+            base=last.base if last.kind == "fence" else base,
         )
 
     def _newest_point(self) -> Entry | None:

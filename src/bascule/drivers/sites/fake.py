@@ -91,6 +91,11 @@ class FakeSites:
         """Forget the relationship."""
         self.do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
 
+    def leave(self, order: Order) -> str:
+        """Forget the relationship at once."""
+        gone = ("DELETE FROM related WHERE item = :item",)
+        return self.do(order, "leave", gone, "the source was passed over")
+
     def latest_point(self, order: Order) -> str:
         """Return the highest number."""
         self.stumble("latest_point", order.item)

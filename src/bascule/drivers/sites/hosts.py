@@ -144,6 +144,18 @@ class SourceHosts:
         """Have the source let go, and wait until it says that it has."""
         self._lines.let_go_at(order, self._lines.route(order).source)
 
+    def leave(self, order: Order) -> str:
+        """Have the source let go when it is back; one that is let in no more never hears of it."""
+        source = self._lines.route(order).source
+        by_hand = f"should it ever be back, `bascule unprotect {order.item}` there ends what it still does"
+        try:
+            self._lines.ask(order, source, "unprotect", {})
+        except Refused as error:
+            if error.code not in ("revoked", "unknown-host"):
+                raise
+            return f"host {source} was passed over, and is let in no more: {by_hand}"
+        return f"host {source} was passed over: it lets go when it is back"
+
     def hand_over(self, order: Order) -> None:
         """Have the source shut the machine down and send what it wrote."""
         self._have(order, "hand-over", self._lines.place(order))

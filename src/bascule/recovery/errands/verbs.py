@@ -25,7 +25,7 @@ from ..owning import writer_of
 from ..pedigree import current, decided, recorded, returning
 from ..record import Kind, Phase, Record
 from ..shapes.asked import NOTHING, asked_in
-from ..shapes.kept import Kept, keep, kept
+from ..shapes.kept import Kept, forget_kept, keep, kept
 from ..shapes.shape import Shape, refuse_unknown
 from ..site import Site, members_at, refuse_unfit
 
@@ -207,15 +207,19 @@ def _test(site: Site, group: str, asked: Fields) -> str:
 
 
 def _forget(site: Site, group: str, _asked: Fields) -> str:
-    """Remove the points but the newest of each generation, behind which a later protection would begin."""
+    """Retire all generations, with all points, and keep no more what machines were to be (R-P-6).
+
+    Locked points stay, and their generations. A machine that works here goes on: what it reads it has pinned.
+    """
+    forget_kept(site.records, group)
     try:
         logs = lineage(site.vault, group).logs
     except Missing:
         return ""
     with site.vault.upkeep(writer=site.who) as upkeep:
-        for log in logs:
-            upkeep.keep_only(log, [])
-    return ""
+        # The newest last: until it has ended, whoever asks again finds the group, and goes on with the rest.
+        stay = [log for log in logs if not upkeep.retire(log)]
+    return " ".join(stay)
 
 
 def _of_kind(site: Site, group: str, kind: Kind) -> list[str]:

@@ -7,8 +7,10 @@ and apart from it for a test, whose machines have the sizes of a failover where 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, replace
 
+from bascule.data.instant.local.folder import LocalFolder
 from bascule.model.errors import Damaged, Refused
 from bascule.model.generations import family
 
@@ -58,6 +60,15 @@ def keep(records: Records, group: str, what: Kept) -> None:
     """Keep what is asked, durable on return and never half."""
     fields = {"format": _FORMAT, "failover": fields_of(what.failover), "test": fields_of(what.test)}
     put(records.beside(family(group), _FOLDER), _FILE, json.dumps(fields, indent=1))
+
+
+def forget_kept(records: Records, group: str) -> None:
+    """Keep nothing of a group any more; nothing to do if nothing is kept."""
+    path = records.beside(family(group), _FOLDER) / _FILE
+    if path.exists():
+        with closing(LocalFolder(path.parent)) as folder:
+            folder.remove(_FILE)
+            folder.sync()
 
 
 def forgotten(records: Records, group: str, *, for_test: bool) -> Kept:

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 from bascule.data.store import Claim
-from bascule.data.store.format.entries import Entry
+from bascule.data.store.format.entries import RETIRED, Entry
 from bascule.model.errors import Damaged, Fenced
 
 from .folder import put
@@ -69,15 +69,21 @@ class Owner:
         def look(head: Entry | None, session: str) -> None:
             if head is not None and head.session != allowed and not self._may_follow(head):
                 self.check(head)
-            self._sessions = [*self._sessions, session][-_SESSIONS_MAX:]
+            # A group that had ended is begun anew behind that end, which is ours to follow from here on.
+            ended = [head.session] if head is not None and self._is_free(head) else []
+            self._sessions = [*ended, *self._sessions, session][-_SESSIONS_MAX:]
             self._write()
 
         return look
 
     def check(self, head: Entry) -> None:
-        """Raise Foreign unless an entry is of a session of ours."""
-        if head.session not in self._sessions:
+        """Raise Foreign unless an entry is of a session of ours, or its group has ended and is free."""
+        if head.session not in self._sessions and not self._is_free(head):
             raise Foreign(head.group, head, is_mate=self.is_mate(head))
+
+    def _is_free(self, head: Entry) -> bool:
+        """Tell whether a group has ended. Not for who wrote it until then: they have not heard of it."""
+        return head.kind == RETIRED and not self._sessions
 
     def is_mate(self, head: Entry) -> bool:
         """Tell whether an entry is of the provider of another host of the cluster."""

@@ -10,8 +10,11 @@ from ..ends import Ends
 
 
 def disable(run: Run, ends: Ends) -> Ending:
-    """Remove it all. A source that is gone for good is passed over when the command says so."""
-    if run.input("source_is_gone") != "yes":
+    """Remove it all. When the command says that the source is gone it is passed over, with a warning."""
+    warning = ""
+    if run.input("source_is_gone") == "yes":
+        warning = str(run.step("pass over the source, which is gone", ends.source.leave, firmly=True))
+    else:
         run.step("remove the relationship", ends.source.unrelate, firmly=True)
     if run.is_away:
         run.step("replicate back no more", ends.away.unrelate_back, firmly=True)
@@ -21,4 +24,4 @@ def disable(run: Run, ends: Ends) -> Ending:
 
     run.step("remove what a test left", remove_test, firmly=True)
     run.step("remove the points", ends.recovery.forget, firmly=True)
-    return Ending(Fact.REMOVED, point="")
+    return Ending(Fact.REMOVED, point="", warning=warning)

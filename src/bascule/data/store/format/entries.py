@@ -1,7 +1,7 @@
 """Entries of the point log, as text inside their seal.
 
-An entry is a point or a fence. Both name the writer session that owns the log
-from there on, the digest of the entry before, and how far that session's
+An entry is a point, a fence, or the end of a group (``RETIRED``). Each names the
+writer session that owns the log from there on, the digest of the entry before, and how far that session's
 segments are accounted for: up to ``sealed_through`` they are in a point or never
 will be. A fence ``adopts`` what earlier sessions left behind their last point.
 """
@@ -19,6 +19,7 @@ from .container import FrameRef, Source
 from .layers import LayerRef
 
 VERSION = 1
+RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Entry:
 
     group: str
     number: int
-    kind: str  # "point" or "fence"
+    kind: str  # "point", "fence" or RETIRED
     session: str
     writer: str
     previous: str  # hex digest of the entry before, "" for the first

@@ -36,6 +36,7 @@ from bascule.ports.chance import Clock, Ids
 from . import reserve
 from .compaction import Compactor, CompactReport
 from .removal import given_up, join, range_of
+from .retirement import retire
 from .scan import each, entries
 from .state import RemovedRange, UpkeepEntry, upkeep_log
 from .sweep import Survey, SweepReport, survey
@@ -133,6 +134,31 @@ class Upkeep:
         """Remove all points of a group but these, the newest and locked ones; return what was removed."""
         wanted = set(numbers)
         return self._thin(group, lambda points: wanted | {max(number for number, _ in points)})
+
+    def retire(self, group: str) -> bool:
+        """End a group: fence whoever writes it, remove all its points, and free its name.
+
+        Locked points stay, and the group with them. Returns whether nothing stayed.
+        """
+        if self._locked(group):
+            self.keep_only(group, [])
+            return False
+        last = retire(self._access, names.check_group(group), self._ending, self._salt)
+        log = Log(self._access, group, POINTS)
+        listed = [info for info in self._access.objects.list(names.log_prefix(group))]
+        present = [info for info in listed if not self.state.is_removed(group, names.number_of(info.name))]
+        points = sorted(entry.number for entry in entries(log, present) if entry.kind == "point")
+        with self._log.noticing_take_over(self.state.number):
+            self._remove(group, {gap.first: gap for gap in each(self._gap(log), points)})
+        if self._locked(group):
+            return False
+        self._publish(replace(self._following(), retired=self.state.retired | {group: last}))
+        return True
+
+    def _ending(self, entry: Entry) -> Entry:
+        nonce = self._ids.random(16).hex()
+        writer, now = f"retired by {self.state.writer}", self._clock.now()
+        return replace(entry, session=self.session, writer=writer, nonce=nonce, written_at=now)
 
     def _thin(self, group: str, keep: Callable[[list[Aged]], set[int]]) -> list[int]:
         log = Log(self._access, names.check_group(group), POINTS)

@@ -40,7 +40,7 @@ class UpkeepEntry:
 
     ``removed`` holds ranges in order that do not touch. ``pending`` maps objects about
     to be deleted to their moved tables. ``leaving`` are points about to be removed
-    unless a lock turns up; a fence forgets them.
+    unless a lock turns up; a fence forgets them. ``retired`` says with which entry a group has ended.
     """
 
     number: int
@@ -52,6 +52,7 @@ class UpkeepEntry:
     removed: dict[str, tuple[RemovedRange, ...]] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     leaving: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    retired: dict[str, int] = field(default_factory=dict)
 
     def is_removed(self, group: str, number: int) -> bool:
         """Tell whether retention removed a point."""

@@ -126,6 +126,7 @@ def do(
     Examples:
       bascule vault do /srv/vaults north web 'test failover'
       bascule vault do /srv/vaults north web failover --with point=web-1f…/12
+      bascule vault do /srv/vaults north web disable --with source_is_gone=yes
     """
     given = dict(one.partition("=")[::2] for one in words or ())
     job = call(folder, "items.command", vault=vault, item=item, command=command, input=given)

@@ -1,0 +1,93 @@
+"""Real servers, and hosts that registered, are killed and cut off at every step: jobs end as they would."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bascule.model.vault.item import Command
+from tests.control.vaults import LIFE
+from tests.control.workflows.test_kills import EFFECTS, FINALIZED
+from tests.front.cli.conftest import Desk
+from tests.servers.postgres import Postgres
+
+from .lives import Life, by_side
+
+ALL = "committed,ordered,told"
+C = Command
+Counted = Callable[[str, object], None]
+SHORT = ((C.ENABLE, {}), (C.FAIL_OVER, {"point": "web/1"}), (C.CANCEL, {}), (C.DISABLE, {}))
+
+
+@pytest.fixture
+def desk(capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    with tempfile.TemporaryDirectory(prefix="kill-") as folder:
+        yield Desk(Path(folder), capsys)
+
+
+@pytest.fixture
+def counted(record_property: Counted) -> Counted:
+    """Say in the report (``--junitxml``) how often somebody died."""
+    return record_property
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+def assert_well(life: Life) -> None:
+    """See that the life is as an undisturbed one: nothing is left out, and nothing came twice."""
+    life.live()
+    jobs = life.jobs()
+    assert {job["state"] for job in jobs} == {"succeeded"}
+    for job in jobs:
+        names = [task["name"] for task in job["tasks"]]
+        assert len(names) == len(set(names)), job
+    if life.steps is LIFE:
+        assert len(jobs) == len(LIFE) + FINALIZED
+        assert life.effects() == by_side(EFFECTS)
+    assert life.standing() == {"machines": [], "points": [], "marks": [], "related": []}
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_at_every_step(desk: Desk, counted: Counted) -> None:
+    with Life(desk, of_servers=ALL) as life:
+        assert_well(life)
+        deaths = life.deaths("servers")
+    counted("deaths", dict(deaths))
+    assert min(deaths[moment] for moment in ALL.split(",")) >= len(EFFECTS)
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_at_every_step_on_postgres(
+    desk: Desk, server: Postgres, counted: Counted
+) -> None:
+    with Life(desk, server.database(), of_servers=ALL) as life:
+        assert_well(life)
+        deaths = life.deaths("servers")
+    counted("deaths", dict(deaths))
+    assert min(deaths[moment] for moment in ALL.split(",")) >= len(EFFECTS)
+
+
+@pytest.mark.long
+def test_one_of_three_servers_is_killed_at_every_step(desk: Desk, server: Postgres, counted: Counted) -> None:
+    with Life(desk, server.database(), count=3, of_servers=ALL) as life:
+        assert_well(life)
+        deaths = life.deaths("servers")
+    counted("deaths", dict(deaths))
+    assert min(deaths[moment] for moment in ALL.split(",")) >= len(EFFECTS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["before", "after", "unasked", "unheard"])
+def test_hosts_that_are_killed_or_cut_off_at_every_step(desk: Desk, moment: str, counted: Counted) -> None:
+    with Life(desk, of_hosts=moment) as life:
+        assert_well(life)
+        deaths = life.deaths("hosts")
+    counted("deaths", dict(deaths))
+    assert deaths[moment] >= len(EFFECTS)
