@@ -27,7 +27,7 @@ class VaultServer:
         self._words = words
         self._environment = {**os.environ, **({"BASCULE_LOG": log} if log else {})}
         self.door = self.local = self.api = self.fingerprint = ""
-        self._listen = "127.0.0.1:0"
+        self._listen = self._api = "127.0.0.1:0"
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,7 +45,7 @@ class VaultServer:
     def start(self) -> None:
         """Start it, and return when it says that everything is open."""
         ports = () if "--listen" in self._words else ("--listen", self._listen)
-        api = () if "--api" in self._words else ("--api", "127.0.0.1:0")
+        api = () if "--api" in self._words else ("--api", self._api)
         command = ["serve", str(self.folder), *ports, "--local", "127.0.0.1:0", *api, "--json", *self._words]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -65,7 +65,7 @@ class VaultServer:
 
     def restart(self) -> None:
         """Start it again, at the addresses that it had."""
-        self._listen = self.door
+        self._listen, self._api = self.door, self.api.removeprefix("https://")
         self.start()
 
     @property

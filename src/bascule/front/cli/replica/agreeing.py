@@ -6,14 +6,9 @@ only goes on with something begun is not asked for again.
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.words.quantities import seconds_text
-from bascule.model.errors import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,21 +16,6 @@ if TYPE_CHECKING:
     from bascule.ports.chance import Clock
     from bascule.recovery.record import Kind, Record
     from bascule.recovery.site import Site
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal whether to go on.")]
-
-
-def agreed(screen: Screen, consequence: str, *, yes: bool) -> None:
-    """Say what is about to happen, and go on if nobody at the terminal has something against it."""
-    if not consequence:
-        return
-    screen.note(consequence)
-    if yes or screen.is_json or not sys.stdin.isatty():
-        return
-    sys.stderr.write("Go on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Cancelled("nothing was done", cure="answer y, or say --yes")
 
 
 def of_failover(site: Site, clock: Clock, log: str, number: int | None) -> str:

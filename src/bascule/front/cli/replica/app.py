@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.words.agreeing import Yes, agreed
 from bascule.front.cli.words.naming import PointName
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 
-from .agreeing import Yes, agreed, of_cancel, of_commit, of_failover, of_other_point
+from .agreeing import of_cancel, of_commit, of_failover, of_other_point
 from .asking import COPIED, RECOVERED, Words, asked_from, saying
 from .returning import cleared, fail_back, hand_over, release
 from .shaping import shape

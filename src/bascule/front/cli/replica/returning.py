@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.words.agreeing import Yes, agreed
 from bascule.front.cli.words.options import Host, Json, KeyFilePath, PassphrasePath, Store, tools_of
 from bascule.front.cli.words.quantities import bytes_text, seconds_from
 
-from .agreeing import Yes, agreed, of_hand_over, of_release, of_return
+from .agreeing import of_hand_over, of_release, of_return
 from .asking import HOME, Words, asked_from, saying
 from .leaving import Leaving
 from .words import Folder, Group, Where, show, site_of

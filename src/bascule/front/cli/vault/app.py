@@ -1,281 +1,136 @@
-"""``bascule vault``: what the owner of a server does with it, on its machine."""
+"""``bascule vault``: the vaults of a server, and what stands in one."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.words.options import Json
-from bascule.front.cli.words.quantities import moment_text, seconds_from
-from bascule.front.cli.words.secrets import write_secret
-
-from . import working
-from .calling import call
-from .words import Folder, VaultName, at, done, listed
+from bascule.front.cli.printing.tables import pairs
+from bascule.front.cli.remote.options import Profile, Vault, listed, properties, server_of
+from bascule.front.cli.remote.server import GROUP
+from bascule.front.cli.words.options import Json, tools_of
 
 app = typer.Typer(
     name="vault",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Vaults of a server that runs here (`bascule serve`), as the user that it runs as.",
+    help="Vaults of a server: places for sites, hosts, items and jobs, which see nothing of each other.",
 )
+Name = Annotated[str, typer.Argument(metavar="VAULT", help="The vault.", show_default=False)]
 
 
 @app.command()
 def create(
-    folder: Folder,
-    vault: VaultName,
+    *,
+    context: typer.Context,
+    name: Name,
     group: Annotated[
-        str, typer.Option("--group", metavar="NAME", help="The resource group that clients of the API name.")
-    ] = "bascule",
+        str, typer.Option("--group", metavar="NAME", help="The resource group that it is in.")
+    ] = GROUP,
+    place: Annotated[
+        str, typer.Option("--place", metavar="NAME", help="Where it is, for those who ask.")
+    ] = "onpremises",
+    profile: Profile = "",
     is_json: Json = False,
 ) -> None:
-    """Make a vault: a place for hosts, items, policies and jobs, which sees nothing of the others.
+    """Make a vault, and mean it from now on. Only owners of the server may.
 
     \b
     Example:
-      bascule vault create /srv/vaults north
+      bascule vault create north
     """
-    done(folder, "vaults.create", f"Made vault {vault}.", is_json=is_json, name=vault, group=group)
+    server = server_of(context, profile)
+    made = server.make_vault(name, group, {"location": place})
+    _mean(context, profile, name, group)
+    Screen(is_json=is_json).show(made, [f"Made vault {name}, which is meant from now on."])
 
 
 @app.command()
-def remove(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
+def remove(context: typer.Context, name: Name, profile: Profile = "", is_json: Json = False) -> None:
     """Remove a vault in which nothing is protected and no host is let in. Its record of deeds stays.
 
     \b
     Example:
-      bascule vault remove /srv/vaults north
+      bascule vault remove north
     """
-    done(folder, "vaults.remove", f"Removed vault {vault}.", is_json=is_json, vault=vault)
+    server_of(context, profile).remove_vault(name)
+    Screen(is_json=is_json).show({"name": name}, [f"Removed vault {name}."])
 
 
 @app.command("ls")
-def list_vaults(folder: Folder, is_json: Json = False) -> None:
-    """List the vaults of a server.
+def list_vaults(context: typer.Context, profile: Profile = "", is_json: Json = False) -> None:
+    """List the vaults that you may see; a star marks the one that is meant.
 
     \b
     Example:
-      bascule vault ls /srv/vaults
+      bascule vault ls
     """
-    listed(folder, "vaults.list", ["VAULT"], lambda one: [one["name"]], is_json=is_json)
+    server = server_of(context, profile)
+    meant = server.profile.vault
+
+    def row(one: Mapping[str, Any]) -> tuple[str, ...]:
+        return "*" if one["name"] == meant else "", one["name"], one.get("location") or ""
+
+    listed(server.vaults(), ("", "VAULT", "PLACE"), row, is_json=is_json)
 
 
 @app.command()
-def role(
-    *,
-    folder: Folder,
-    vault: VaultName,
-    person: Annotated[str, typer.Argument(metavar="PERSON", help="Their name.", show_default=False)],
-    role: Annotated[
-        str,
-        typer.Argument(metavar="ROLE", help="contributor, operator, reader or none.", show_default=False),
-    ],
-    is_json: Json = False,
-) -> None:
-    """Say what a person may do in a vault, in place of what they might.
-
-    Contributors may do everything but this, operators fail over and back, readers look.
+def use(context: typer.Context, name: Name, profile: Profile = "", is_json: Json = False) -> None:
+    """Say which vault is meant when none is named.
 
     \b
     Example:
-      bascule vault role /srv/vaults north anna operator
+      bascule vault use north
     """
-    if role == "none":
-        said = f"{person} is nothing in {vault}."
-        done(folder, "vaults.unassign", said, is_json=is_json, vault=vault, name=person)
-        return
-    said = f"{person} is a {role} of {vault}."
-    done(folder, "vaults.assign", said, is_json=is_json, vault=vault, name=person, role=role)
+    server = server_of(context, profile, name)
+    server.get("replication_vault_health.get")  # a vault that is not there is better refused now
+    _mean(context, profile, name, server.group)
+    Screen(is_json=is_json).show({"vault": name}, [f"Vault {name} is meant from now on."])
 
 
 @app.command()
-def site(
-    folder: Folder,
-    vault: VaultName,
-    name: Annotated[str, typer.Argument(metavar="SITE", help="The new site.", show_default=False)],
-    is_json: Json = False,
-) -> None:
-    """Make a site in a vault, which hosts may join.
+def show(context: typer.Context, vault: Vault = "", profile: Profile = "", is_json: Json = False) -> None:
+    """Show how a vault stands: how much is protected, what goes on, what is wrong and what to do.
 
     \b
     Example:
-      bascule vault site /srv/vaults north paris
+      bascule vault show
     """
-    done(folder, "fabrics.create", f"Made site {name}.", is_json=is_json, vault=vault, name=name)
+    server = server_of(context, profile, vault)
+    used = server.usages()
+    health = properties(server.get("replication_vault_health.get"))
+    lines = list(pairs(_figures(used)))
+    lines += [f"{kind}  {message}" for kind, message in _wrong(health)] or ["Nothing is wrong."]
+    Screen(is_json=is_json).show({"usages": used, "health": health}, lines)
 
 
-@app.command()
-def key(
-    *,
-    folder: Folder,
-    vault: VaultName,
-    site: Annotated[str, typer.Argument(metavar="SITE", help="The site.", show_default=False)],
-    file: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The key file to make.", show_default=False)
-    ],
-    lasts: Annotated[
-        str, typer.Option("--lasts", metavar="TIME", help="How long hosts may join by it.")
-    ] = "5d",
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host", metavar="HOST", help="Only for this host, which begins anew.", show_default=False
-        ),
-    ] = "",
-    is_json: Json = False,
-) -> None:
-    """Make a registration key: a file by which hosts may join a site, each of them once, until it expires.
-
-    Who has the file can join as a new host: treat it as a password.
-
-    \b
-    Examples:
-      bascule vault key /srv/vaults north paris --out join.key
-      bascule provider register join.key --folder /srv/provider     (on the host)
-    """
-    seconds = seconds_from(lasts)
-    made = call(folder, "fabrics.invite", vault=vault, fabric=site, lasts_seconds=seconds, host=host)
-    write_secret(file, json.dumps(made, indent=1).encode() + b"\n")
-    shown = {name: made[name] for name in ("vault", "key", "addresses", "expires_at")}
-    until = moment_text(made["expires_at"])
-    Screen(is_json=is_json).show(
-        {**shown, "file": str(file)},
-        [f"Made registration key {file}; hosts may join {site} by it until {until}."],
-    )
+def _figures(used: Mapping[str, Any]) -> list[tuple[str, str]]:
+    jobs = used.get("jobsSummary") or {}
+    return [
+        ("items that are protected", str(used.get("protectedItemCount", 0))),
+        ("hosts", str(used.get("registeredServersCount", 0))),
+        ("jobs in progress", str(jobs.get("inProgressJobs", 0))),
+        ("jobs that wait for somebody", str(jobs.get("suspendedJobs", 0))),
+        ("jobs that failed", str(jobs.get("failedJobs", 0))),
+    ]
 
 
-@app.command()
-def hosts(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
-    """List the hosts that joined a vault.
-
-    \b
-    Example:
-      bascule vault hosts /srv/vaults north
-    """
-    listed(
-        folder,
-        "fabrics.servers",
-        ("HOST", "NAME", "SITE", "JOINED", "STATE"),
-        lambda one: (
-            one["id"],
-            one["name"],
-            one["fabric"],
-            at(one["registered_at"]),
-            "revoked" if one["is_revoked"] else "known",
-        ),
-        is_json=is_json,
-        vault=vault,
-    )
+def _wrong(health: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = [
+        (one["severity"], f"{', '.join(one['affectedResourceCorrelationIds'])}: {one['summaryMessage']}")
+        for part in ("protectedItemsHealth", "fabricsHealth", "containersHealth")
+        for one in (health.get(part) or {}).get("issues") or ()
+    ]
+    for one in health.get("vaultErrors") or ():
+        found.append((one["errorLevel"], f"{one['summaryMessage']} ({one['recommendedAction']})"))
+    return found
 
 
-@app.command()
-def machines(folder: Folder, vault: VaultName, is_json: Json = False) -> None:
-    """List the machines that could be protected, as the hosts say that they have them.
+def _mean(context: typer.Context, profile: str, vault: str, group: str) -> None:
+    from bascule.front.cli.remote.profiles import Profiles
 
-    A host says so when its provider runs with `--host`.
-
-    \b
-    Example:
-      bascule vault machines /srv/vaults north
-    """
-    listed(
-        folder,
-        "fabrics.machines",
-        ("HOST", "MACHINE", "SITE"),
-        lambda one: (one["server"], one["machine"], one["fabric"]),
-        is_json=is_json,
-        vault=vault,
-    )
-
-
-@app.command()
-def revoke(
-    folder: Folder,
-    vault: VaultName,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="A host's id.", show_default=False)],
-    is_json: Json = False,
-) -> None:
-    """Let a host in no more, whatever it shows. A key made with `--host` lets it join again.
-
-    \b
-    Example:
-      bascule vault revoke /srv/vaults north 0f3a…
-    """
-    said = f"Host {host} is not let in any more."
-    done(folder, "fabrics.revoke", said, is_json=is_json, vault=vault, server=host)
-
-
-@app.command()
-def policy(
-    *,
-    folder: Folder,
-    vault: VaultName,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The policy.", show_default=False)],
-    every: Annotated[str, typer.Option("--every", metavar="TIME", help="How often a point is made.")] = "30s",
-    keep: Annotated[
-        str, typer.Option("--keep", metavar="LADDER", help="Which points are kept, by age.")
-    ] = "2h:all,24h:5m,30d:1d",
-    threshold: Annotated[
-        str, typer.Option("--rpo", metavar="TIME", help="How much may be lost before it is an event.")
-    ] = "15m",
-    consistent_every: Annotated[
-        str,
-        typer.Option("--consistent-every", metavar="TIME", help="How often a point is at rest; 0s never."),
-    ] = "0s",
-    is_json: Json = False,
-) -> None:
-    """Make a policy of a vault, or change it for whatever is enabled from now on.
-
-    \b
-    Example:
-      bascule vault policy /srv/vaults north daily --every 5m --rpo 30m
-    """
-    made = {
-        "interval_seconds": seconds_from(every),
-        "retention": keep,
-        "rpo_threshold_seconds": seconds_from(threshold),
-        "app_consistent_seconds": seconds_from(consistent_every),
-    }
-    done(
-        folder, "policies.put", f"Policy {name} is set.", is_json=is_json, vault=vault, name=name, policy=made
-    )
-
-
-@app.command()
-def audit(
-    folder: Folder,
-    vault: Annotated[
-        str, typer.Argument(metavar="[VAULT]", help="The vault; or the server.", show_default=False)
-    ] = "",
-    is_json: Json = False,
-) -> None:
-    """Show who did what in a vault, who looked, and who was refused.
-
-    \b
-    Example:
-      bascule vault audit /srv/vaults north
-    """
-    listed(
-        folder,
-        "vaults.deeds",
-        ("AT", "WHO", "WHAT", "SUBJECT", "RESULT", "DETAIL"),
-        lambda one: (
-            at(one["at"]),
-            one["who"],
-            one["what"],
-            one["subject"],
-            one["code"] or "done",
-            one["detail"],
-        ),
-        is_json=is_json,
-        vault=vault,
-    )
-
-
-for command in working.COMMANDS:
-    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+    profiles = Profiles(tools_of(context).settings)
+    profiles.use(profile or profiles.current, vault, group)

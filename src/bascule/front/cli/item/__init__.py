@@ -1,0 +1,1 @@
+"""Protected items: what they are, what is asked of them, their points."""

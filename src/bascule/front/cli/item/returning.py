@@ -1,0 +1,74 @@
+"""``bascule item reprotect``, ``fail-back``: the way home."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bascule.front.cli.remote.options import Profile, Vault
+from bascule.front.cli.remote.waiting import Wait
+from bascule.front.cli.words.agreeing import Yes
+from bascule.front.cli.words.options import Json
+
+from .words import Item, Order
+
+_KIND = "HyperVReplicaAzure"
+
+
+def reprotect(
+    *,
+    context: typer.Context,
+    name: Item,
+    vault: Vault = "",
+    profile: Profile = "",
+    wait: Wait = False,
+    is_json: Json = False,
+) -> None:
+    """Replicate a machine from the side on which it works now; only what it wrote since is sent.
+
+    \b
+    Example:
+      bascule item reprotect web --wait
+    """
+    told = Order(context, name, vault, profile, wait, is_json).open()
+    body = {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": _KIND}}
+    told.give("reprotect", f"Replicating {name} from where it runs", {"properties": body})
+
+
+def fail_back(
+    *,
+    context: typer.Context,
+    name: Item,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="Shut it down first and fetch all of it: for disks that are lost."),
+    ] = False,
+    yes: Yes = False,
+    vault: Vault = "",
+    profile: Profile = "",
+    wait: Wait = False,
+    is_json: Json = False,
+) -> None:
+    """Bring a machine home: beside its old disks new ones become level with it, then it changes over.
+
+    Commit it then, and reprotect, to be protected as in the beginning.
+
+    \b
+    Example:
+      bascule item fail-back web --wait
+    """
+    told = Order(context, name, vault, profile, wait, is_json, yes).open()
+    here, there = told.sides
+    told.agree(
+        f"{name}: home from {there} to {here}; it is shut down there, and started here with all it wrote."
+    )
+    option = "ForDownTime" if download else "ForSynchronization"
+    body = {
+        "failoverDirection": "RecoveryToPrimary",
+        "providerSpecificDetails": {"instanceType": f"{_KIND}Failback", "dataSyncOption": option},
+    }
+    told.give("planned_failover", f"Bringing {name} home to {here}", {"properties": body})
+
+
+COMMANDS = (reprotect, fail_back)

@@ -1,0 +1,66 @@
+"""What the commands of items share: how they are named, and how one is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.remote import finding
+from bascule.front.cli.remote.options import properties, server_of
+from bascule.front.cli.remote.server import Server
+from bascule.front.cli.remote.waiting import finish
+from bascule.front.cli.words.agreeing import agreed
+
+Item = Annotated[
+    str,
+    typer.Argument(metavar="ITEM", help="An item: its name, or SITE/NAME.", show_default=False),
+]
+_GROUP = "replication_protected_items"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One command to an item, as it was typed."""
+
+    context: typer.Context
+    name: str
+    vault: str
+    profile: str
+    wait: bool
+    is_json: bool
+    yes: bool = True
+
+    def open(self) -> Told:
+        """Find the item."""
+        server = server_of(self.context, self.profile, self.vault)
+        place, found = finding.item(server, self.name)
+        return Told(self, server, Screen(is_json=self.is_json), place, found)
+
+
+class Told(NamedTuple):
+    """An item that was found, to be told something."""
+
+    order: Order
+    server: Server
+    screen: Screen
+    place: finding.Place
+    found: finding.Document
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Return the sites that it is protected from and to."""
+        said = properties(self.found)
+        return str(said["primaryFabricFriendlyName"]), str(said["recoveryFabricFriendlyName"])
+
+    def agree(self, consequence: str) -> None:
+        """Say what is about to happen, and ask if somebody is there."""
+        agreed(self.screen, consequence, yes=self.order.yes)
+
+    def give(self, verb: str, said: str, body: dict[str, Any] | None = None) -> finding.Document:
+        """Give the command, and wait for its end if that was asked for."""
+        more = () if body is None else (body,)
+        begun = self.server.begin(f"{_GROUP}.{verb}", *self.place, *more)
+        return finish(self.server, self.screen, begun, said, wait=self.order.wait)

@@ -1,0 +1,1 @@
+"""Who may: signing in, profiles, service principals and roles."""

@@ -1,0 +1,222 @@
+"""``bascule login``, ``logout``: from an address and a secret to a profile that is known to work.
+
+Order: see whom the server is known by, and let a person agree; prove who we are; only then keep anything.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.remote import tokens, trust
+from bascule.front.cli.remote.options import Profile as ProfileName
+from bascule.front.cli.remote.profiles import USUAL, Profile, Profiles, check_name
+from bascule.front.cli.words.options import Json, tools_of
+from bascule.model.errors import Cancelled, Refused, Unavailable
+
+FIRST = "first-principal.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known before anybody is asked: from a file, from options, from the environment."""
+
+    url: str
+    client: str = ""
+    secret: str = ""
+    authority: str = ""
+    fingerprint: str = ""
+
+
+Where = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVER",
+        help="https://HOST:PORT; or a service principal's file, or the server's folder that has one.",
+        show_default=False,
+    ),
+]
+Client = Annotated[
+    str,
+    typer.Option(
+        "--client-id",
+        metavar="ID",
+        help="The service principal's id. Or set BASCULE_CLIENT_ID, or be asked for it.",
+        show_default=False,
+    ),
+]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--secret-file",
+        metavar="FILE",
+        help="A file whose first line is the secret. Or set BASCULE_CLIENT_SECRET, or be asked for it.",
+        show_default=False,
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    typer.Option(
+        "--fingerprint",
+        metavar="SHA256",
+        help="What `bascule serve` printed there: trust just that, and do not ask.",
+        show_default=False,
+    ),
+]
+
+
+def login(
+    *,
+    context: typer.Context,
+    where: Where,
+    client: Client = "",
+    secret_file: SecretFile = None,
+    fingerprint: Fingerprint = "",
+    profile: ProfileName = "",
+    is_json: Json = False,
+) -> None:
+    """Sign in at a server, and remember it as a profile, for all commands from then on.
+
+    A server that the system does not know shows the fingerprint of its authority: compare it with what
+    `bascule serve` printed there. It is remembered, and another one is refused from then on. The secret is
+    kept in ~/.config/bascule, which only you can read; it is never a word of a command line.
+
+    \b
+    Examples:
+      bascule login /srv/vaults                                  (on the server, as its owner)
+      bascule login https://vault.example:9446 --client-id 1f… --secret-file ops.secret
+      bascule login https://vault.example:9446 --profile north   (be asked for id and secret)
+    """
+    tools, screen = tools_of(context), Screen(is_json=is_json)
+    profiles = Profiles(tools.settings)
+    name = profile or tools.settings.get("BASCULE_PROFILE", "") or USUAL
+    check_name(name)
+    found = _found(where, client, _secret(secret_file), fingerprint, tools.settings)
+    authority, shown = _agreed(screen, found)
+    trusted = trust.context(authority)
+    known = Profile(
+        name,
+        found.url,
+        tokens.tenant_of(found.url, trusted),
+        found.client or _asked("Client id: "),
+        found.secret or _asked("Secret: ", is_secret=True),
+        fingerprint=shown,
+    )
+    token, expires_at = tokens.signed_in(known, trusted, tools.clock)
+    known = _meaning(known, tokens.vaults_of(known, token, trusted))
+    profiles.keep(known, authority)
+    profiles.keep_token(known, token, expires_at)
+    lines = [f"Signed in at {known.url} as profile {name}."]
+    lines.append(
+        f"Vault {known.vault} is meant unless you name another." if known.vault else "No vault is meant yet."
+    )
+    screen.show({"profile": name, "url": known.url, "fingerprint": shown, "vault": known.vault}, lines)
+
+
+def logout(context: typer.Context, profile: ProfileName = "", is_json: Json = False) -> None:
+    """Forget a profile, with its secret and its token.
+
+    \b
+    Example:
+      bascule logout --profile north
+    """
+    profiles = Profiles(tools_of(context).settings)
+    found = profiles.get(profile)
+    profiles.forget(found)
+    Screen(is_json=is_json).show({"profile": found.name}, [f"Profile {found.name} is forgotten."])
+
+
+def _found(where: str, client: str, secret: str, fingerprint: str, settings: Mapping[str, str]) -> Found:
+    path = Path(where)
+    if "://" not in where and path.exists():
+        found = _of_file(path / FIRST if path.is_dir() else path)
+        return replace(found, fingerprint=fingerprint) if fingerprint else found
+    client = client or settings.get("BASCULE_CLIENT_ID", "")
+    secret = secret or settings.get("BASCULE_CLIENT_SECRET", "")
+    return Found(trust.spelt(where), client, secret, fingerprint=fingerprint)
+
+
+def _of_file(path: Path) -> Found:
+    try:
+        said = json.loads(path.read_bytes())
+        authority = Path(said["authority"]) if said.get("authority") else None
+        text = authority.read_text() if authority and authority.exists() else ""
+        shown = str(said.get("fingerprint", ""))
+        return Found(trust.spelt(said["url"]), said["client_id"], said["client_secret"], text, shown)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot read {path}: {error.strerror}",
+            cure="sign in by address: `bascule login https://HOST:PORT`",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            f"{path} is no service principal's file", cure="name the file that a server made"
+        ) from error
+
+
+def _agreed(screen: Screen, found: Found) -> tuple[str, str]:
+    """Return the authority to trust and its fingerprint, both empty if the system knows the server."""
+    shown = trust.look(found.url)
+    if shown.is_known:
+        return "", ""
+    if found.fingerprint and not trust.is_alike(found.fingerprint, shown.fingerprint):
+        raise Refused(
+            f"{found.url} shows another authority: {shown.fingerprint}",
+            cure="do not go on unless that is what `bascule serve` printed there",
+            code="other-authority",
+        )
+    # A file of the server itself was read where only its owner may: what is in it is vouched for.
+    authority = found.authority or shown.authority
+    trust.check(found.url, authority)
+    if not (found.authority or found.fingerprint):
+        screen.note(f"{found.url} is not known to this system. The fingerprint of its authority is")
+        screen.note(f"  {shown.fingerprint}")
+        screen.note("It should be what `bascule serve` printed on the server.")
+        if not sys.stdin.isatty():
+            raise Refused(
+                "nobody is here to compare it", cure="give it with --fingerprint", code="unknown-authority"
+            )
+        if _asked("Is it the same? [y/N] ").lower() not in ("y", "yes"):
+            raise Cancelled("nothing was kept", cure="find out who answers at that address")
+    return authority, trust.fingerprint(authority)
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        found = file.read_text().partition("\n")[0].strip()
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"cannot read {file}: {error}") from error
+    if not found:
+        raise Refused(f"{file} has no secret in its first line", cure="put it there")
+    return found
+
+
+def _asked(question: str, *, is_secret: bool = False) -> str:
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{question.partition(':')[0].lower()} is not given, and nobody is here to ask",
+            cure="set BASCULE_CLIENT_ID, and BASCULE_CLIENT_SECRET or --secret-file",
+        )
+    if is_secret:
+        return getpass.getpass(question, stream=sys.stderr)
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def _meaning(profile: Profile, vaults: list[tuple[str, str]]) -> Profile:
+    """Return a profile that means the vault that there is, if there is one only."""
+    if len(vaults) != 1:
+        return profile
+    [(vault, group)] = vaults
+    return replace(profile, vault=vault, group=group)

@@ -1,0 +1,1 @@
+"""Servers from afar: which there are, whom to trust there, who we are, and what is asked over HTTPS."""

@@ -1,0 +1,69 @@
+"""What commands that ask a server share: their options, and who answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.printing.tables import table
+from bascule.front.cli.words.options import tools_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .server import Server
+
+Vault = Annotated[
+    str,
+    typer.Option(
+        "--vault",
+        metavar="VAULT",
+        help="The vault. Or set BASCULE_VAULT, or `bascule vault use`.",
+        show_default=False,
+    ),
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        help="Which server, and as whom: see `bascule profile ls`. Or set BASCULE_PROFILE.",
+        show_default=False,
+    ),
+]
+
+
+def server_of(context: typer.Context, profile: str = "", vault: str = "") -> Server:
+    """Return the server that the options or the environment name."""
+    from .profiles import Profiles
+    from .server import Server
+
+    tools = tools_of(context)
+    profiles = Profiles(tools.settings)
+    vault = vault or tools.settings.get("BASCULE_VAULT", "")
+    return Server(profiles, profiles.get(profile), vault, tools.clock)
+
+
+def listed(
+    found: Sequence[Mapping[str, Any]],
+    heads: Sequence[str],
+    row: Callable[[Mapping[str, Any]], Sequence[str]],
+    *,
+    is_json: bool,
+) -> None:
+    """Show a list: a table, or all that the server says of each."""
+    lines = table(heads, [row(one) for one in found]) if found else ["There is nothing."]
+    Screen(is_json=is_json).show({"value": list(found)}, lines)
+
+
+def properties(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of a resource."""
+    found: Mapping[str, Any] = one.get("properties") or {}
+    return found
+
+
+def text(value: object) -> str:
+    """Return a value for people: nothing for none."""
+    return "" if value is None else str(value)

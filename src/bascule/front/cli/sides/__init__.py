@@ -1,0 +1,1 @@
+"""What a vault has on its sides: sites, hosts, policies."""

@@ -1,0 +1,1 @@
+"""What goes on in a vault and what went on: jobs, events, the record."""
