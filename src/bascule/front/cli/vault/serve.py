@@ -100,7 +100,7 @@ def serve(
     \b
     Examples:
       bascule serve /srv/vaults
-      bascule vault create /srv/vaults north       (meanwhile, as the same user)
+      bascule login /srv/vaults                    (meanwhile, as the same user)
       curl http://127.0.0.1:9445/healthz
     """
     tools, screen = tools_of(context), Screen(is_json=is_json)
