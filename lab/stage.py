@@ -33,8 +33,10 @@ from .waiting import wait_until
 MIB = 1 << 20
 MACHINE = "shop"
 PATIENCE_SECONDS = 120.0
-_UP = re.compile(r"ledger: up at record (\d+)")
-_CLOSED = re.compile(r"ledger: closed at record (\d+)")
+# A console may be read in the middle of a number.
+_SAYS = re.compile(r"ledger: .*\n")
+_UP = re.compile(r"ledger: up at record (\d+),")
+_CLOSED = re.compile(r"ledger: closed at record (\d+)\s")
 
 
 class Failed(Exception):
@@ -168,7 +170,9 @@ class Stand:
 
     def wait_until_up(self, machine: str) -> int:
         """Wait until a machine's ledger is up; return the record that it goes on from."""
-        wait_until(lambda: "ledger: " in self.console(machine), PATIENCE_SECONDS, f"the ledger of {machine}")
+        wait_until(
+            lambda: bool(_SAYS.search(self.console(machine))), PATIENCE_SECONDS, f"the ledger of {machine}"
+        )
         found = _UP.search(self.console(machine))
         if found is None:
             raise Failed(f"the ledger of {machine} is not sound:\n{self.console(machine)}")

@@ -33,7 +33,7 @@ def press_power_button(socket: Path) -> None:
 
 
 def acknowledged(guest: Guest) -> int:
-    return max(map(int, re.findall(r"ledger: acknowledged (\d+)", guest.console)), default=0)
+    return max(map(int, re.findall(r"ledger: acknowledged (\d+)\s", guest.console)), default=0)
 
 
 def judged(definition: MachineDefinition, bounds: ledger.Bounds | None = None) -> ledger.Verdict:

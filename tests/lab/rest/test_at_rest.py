@@ -52,7 +52,7 @@ class Site:
         return agent_at(self.room / "web.agent", self.room / "own")
 
     def acknowledged(self) -> int:
-        return max(map(int, re.findall(r"ledger: acknowledged (\d+)", self.guest.console)), default=0)
+        return max(map(int, re.findall(r"ledger: acknowledged (\d+)\s", self.guest.console)), default=0)
 
     def goes_on(self, seconds: float) -> None:
         """See that the guest writes on."""

@@ -194,7 +194,7 @@ class World:
         Patience lets it boot and judge its ledger itself; else its power is cut and its disks are judged.
         """
         if self.is_patient:
-            assert self.writes(side) >= promised
+            goes_on_from(self.writes(side), promised)
         else:
             assert side.power() is Power.RUNNING
             side.judge(promised)
@@ -245,8 +245,12 @@ def made(folder: Path | None = None, *, far: bool = False) -> Iterator[World]:
         yield world
 
 
+def goes_on_from(record: int, promised: int) -> None:
+    assert record >= promised, f"it goes on from record {record}, and {promised} was promised"
+
+
 def acknowledged(side: Stand, machine: str) -> int:
-    found = re.findall(r"ledger: acknowledged (\d+)", side.console(machine))
+    found = re.findall(r"ledger: acknowledged (\d+)\s", side.console(machine))
     return int(found[-1]) if found else 0
 
 

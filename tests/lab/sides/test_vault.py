@@ -92,7 +92,7 @@ def test_a_guest_goes_over_in_order_and_comes_home_by_a_vaults_jobs(desk: Desk) 
         assert (job.state, job.failure) == (JobState.SUCCEEDED, None)
         assert (two.power(MACHINE), one.power(MACHINE)) == (Power.OFF, Power.RUNNING)
         closed = last_record("closed", two)
-        wait_until(lambda: "ledger: up at record" in one.console(MACHINE), 60, "the guest to be up at home")
+        wait_until(lambda: ", life" in one.console(MACHINE), 60, "the guest to be up at home")
         assert last_record("up", one) == closed, "nothing is lost, and nothing comes twice"
         estate.do(Command.COMMIT)
         assert two.machines() == ()
@@ -102,7 +102,7 @@ def test_a_guest_goes_over_in_order_and_comes_home_by_a_vaults_jobs(desk: Desk) 
 
 
 def last_record(when: str, side: QemuHost) -> int:
-    return int(re.findall(rf"ledger: {when} at record (\d+)", side.console(MACHINE))[-1])
+    return int(re.findall(rf"ledger: {when} at record (\d+)\D", side.console(MACHINE))[-1])
 
 
 def end_all(folder: Path, *sides: QemuHost) -> None:
