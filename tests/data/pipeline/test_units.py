@@ -8,7 +8,7 @@ from bascule.blocks.cut import BLOCK, UNIT
 from bascule.blocks.extents import Extent, complement, merge, total
 from bascule.data.pipeline.durable import Leftovers
 from bascule.data.pipeline.flow.buffers import Buffer
-from bascule.data.pipeline.units import Task, Unit, plan, readers_for
+from bascule.data.pipeline.units import Task, Unit, plan, readers_for, workers_for
 from bascule.data.store import DiskKey
 from tests.data.pipeline.worlds import Image, noise
 
@@ -104,3 +104,11 @@ def test_nobody_reads_ahead_where_every_disk_is_near() -> None:
     assert readers_for(near(True, True), 1 << 40) == 0
     assert readers_for(near(True, False), 10 * UNIT) == 10
     assert readers_for(near(False), 1) == 1
+
+
+def test_two_seal_what_one_reads_of_a_delta_and_all_seal_a_whole_disk() -> None:
+    delta = [
+        Task(KEY, Image(bytes(SIZE), [Extent(0, BLOCK)], is_delta=True), True, Leftovers(lambda: iter(())))
+    ]
+    assert (workers_for(delta, 1), workers_for(delta, 8)) == (1, 2)
+    assert workers_for(near(False), 8) == workers_for([*delta, *near(False)], 8) == 8

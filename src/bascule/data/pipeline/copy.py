@@ -22,7 +22,7 @@ from .durable import Leftovers
 from .flow.conduct import Conduct
 from .pump import Worker, pump
 from .sender import Sender
-from .units import Task, plan, readers_for
+from .units import Task, plan, readers_for, workers_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,10 @@ def send(
             absent=capture.absent,
         )
         undo.callback(cut.abandon)
-        senders = _senders(cut, writer.tuning.buffers, read_bytes, conduct)
+        # A lane per worker, but no more than there are units: a small delta is one small object. Each lane
+        # holds a buffer of the session, of which two stay free: one to be stored, one for the map.
+        most = min(workers_for(tasks, conduct.workers), writer.tuning.buffers - 2, -(-read_bytes // UNIT))
+        senders = _senders(cut, most, conduct)
         workers = [worker_of(sender) for sender in senders]
         pump(plan(tasks, read_bytes), workers, conduct, readers_for(tasks, read_bytes))
         conduct.cancel.check()
@@ -114,13 +117,8 @@ def _task(writer: GroupWriter, key: DiskKey, source: DiskSource, size: int) -> T
     return Task(key, source, is_known, Leftovers(lambda: writer.durable(key)))
 
 
-def _senders(cut: Cut, buffers: int, read_bytes: int, conduct: Conduct) -> list[Sender]:
-    """Open a lane per worker, but no more than there are units: a small delta is one small object.
-
-    Each lane holds a buffer of the session. Two stay free: one to be stored, one for the map.
-    """
-    count = max(1, min(conduct.workers, buffers - 2, -(-read_bytes // UNIT)))
-    return [Sender(cut.lane(), cut.digest, conduct) for _ in range(count)]
+def _senders(cut: Cut, most: int, conduct: Conduct) -> list[Sender]:
+    return [Sender(cut.lane(), cut.digest, conduct) for _ in range(max(most, 1))]
 
 
 def _report(point: PointInfo, read_bytes: int, tasks: Sequence[Task], senders: Sequence[Sender]) -> Copied:

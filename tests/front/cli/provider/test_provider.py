@@ -97,7 +97,7 @@ def test_what_is_missing_is_named_with_its_cure_before_anything_is_wished(
     assert (done.error["code"], cure in done.error["cure"]) == (rule, True)
     assert office.status()["groups"] == []
     if rule == "group":
-        desk.ok(*words, *change, "--take-over")
+        desk.ok(*words, *change, "--take-over", "--resync-hours", "any")
         office.start()
         wait_until(lambda: office.group("taken")["state"] == "replicating")
 

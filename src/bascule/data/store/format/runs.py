@@ -11,6 +11,7 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from bascule.model.errors import Damaged
@@ -41,6 +42,8 @@ class Run(NamedTuple):
     def clip(self, first: int, end: int) -> Run:
         """Return the part of the run inside the blocks ``first`` up to ``end``."""
         low, high = max(first, self.block), min(end, self.end)
+        if high - low == self.span:
+            return self
         return self._replace(block=low, span=high - low, skip=self.skip + low - self.block)
 
 
@@ -101,6 +104,15 @@ def _is_same(old: Run, new: Run) -> bool:
     return (old.frame, old.skip) == (new.frame, new.skip)
 
 
+def _line(run: Run, known: dict[Source, int]) -> tuple[int, ...]:
+    """Return a run's line of a page's columns; sources count from one, for 0 stands for a hole."""
+    block, span, skip, frame = run
+    if frame is None:
+        return block, span, skip, 0, 0, 0, 0, 0, 0
+    source, number, at, sealed, plain, flags = frame
+    return block, span, skip, known.setdefault(source, len(known) + 1), number, at, sealed, plain, flags
+
+
 class Page:
     """A run list packed in columns; about 30 bytes a run in memory, searched by bisection."""
 
@@ -119,10 +131,12 @@ class Page:
     )
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
-        for column, code in self._COLUMNS:
-            setattr(self, column, array(code))
-        self.names: list[Source] = []
-        self._append_all(runs)
+        known: dict[Source, int] = {}
+        lines = [_line(run, known) for run in runs]
+        columns = zip(*lines, strict=True) if lines else repeat(())
+        for (column, code), values in zip(self._COLUMNS, columns, strict=False):
+            setattr(self, column, array(code, values))
+        self.names = list(known)
 
     blocks: array[int]
     spans: array[int]
@@ -133,22 +147,6 @@ class Page:
     sealed: array[int]
     plain: array[int]
     flags: array[int]
-
-    def _append_all(self, runs: Iterable[Run]) -> None:
-        known: dict[Source, int] = {}
-        for block, span, skip, frame in runs:
-            self.blocks.append(block)
-            self.spans.append(span)
-            self.skips.append(skip)
-            source, number, at, sealed, plain, flags = frame or (None, 0, 0, 0, 0, 0)
-            # 0 stands for a hole, so sources count from one.
-            self.sources.append(0 if source is None else known.setdefault(source, len(known) + 1))
-            self.frames.append(number)
-            self.at.append(at)
-            self.sealed.append(sealed)
-            self.plain.append(plain)
-            self.flags.append(flags)
-        self.names = list(known)
 
     def __len__(self) -> int:
         return len(self.blocks)
