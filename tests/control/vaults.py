@@ -119,6 +119,13 @@ LIFE: tuple[tuple[Command, Mapping[str, str]], ...] = (
     (Command.REPROTECT, {}),
     (Command.FAIL_OVER, {}),
     (Command.COMMIT, {}),
+    (Command.FAIL_BACK, {}),
+    (Command.CANCEL, {}),
+    (Command.FAIL_BACK, {}),
+    (Command.COMMIT, {}),
+    (Command.REPROTECT, {}),
+    (Command.FAIL_OVER, {}),
+    (Command.COMMIT, {}),
     (Command.DISABLE, {}),
 )
 """One command of each kind; every state of an item is passed."""

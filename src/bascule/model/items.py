@@ -45,6 +45,7 @@ class Wish:
     hand_over: bool = False
     take_over: str = ""
     exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     cluster: str = ""
     command: str = ""
     called: tuple[str, ...] = ()
@@ -61,8 +62,12 @@ class Wish:
             )
 
     def wants(self, machine: str, disk: str) -> bool:
-        """Is a disk to be replicated? All are but those left out, as DISK or MACHINE/DISK (R-P-7)."""
-        return not {disk, f"{machine}/{disk}"} & set(self.exclude)
+        """Is a disk to be replicated? All are, or those named, but those left out (R-P-7).
+
+        They are named as DISK or MACHINE/DISK.
+        """
+        names = {disk, f"{machine}/{disk}"}
+        return not names & set(self.exclude) and bool(not self.include or names & set(self.include))
 
 
 def name_of(machine: str) -> str:

@@ -54,7 +54,7 @@ class Estate:
         assert (vault, item) == (VAULT, ITEM)
         found = self.node.item()
         policy = Policy(interval_seconds=1, rpo_threshold_seconds=60, resync_hours="any")
-        return Way(found.route, policy, found.bound_for or found.route.source)
+        return Way(found.route, policy, found.bound_for or found.route.source, found.settings)
 
     def begin(self) -> None:
         """Start a process's part of the vault."""

@@ -15,6 +15,7 @@ from bascule.model.vault.item import (
     MACHINES,
     Command,
     Fact,
+    Move,
     ProtectedItem,
     Protection,
     Side,
@@ -64,7 +65,7 @@ def test_a_machine_that_went_over_is_replicated_back_and_comes_home() -> None:
     """R-HV-1, R-HV-3, R-FB-8."""
     away = PROTECTED.after(Command.PLANNED_FAIL_OVER).after(Fact.STARTED)
     away = away.after(Command.COMMIT).after(Fact.COMMITTED)
-    assert set(away.allowed()) == {Command.REPROTECT, Command.DISABLE}
+    assert set(away.allowed()) == {Command.REPROTECT, Command.DISABLE, Command.FAIL_BACK}
     back = away.after(Command.REPROTECT).after(Fact.RELATED).after(Fact.SEEDED)
     assert set(back.allowed()) == {Command.FAIL_BACK, Command.DISABLE}
     pending = back.after(Command.FAIL_BACK).after(Fact.CAME_HOME)
@@ -115,3 +116,18 @@ def test_every_state_of_a_table_can_be_reached(machine: Machine[StrEnum]) -> Non
 def test_the_page_of_states_is_drawn_from_the_tables() -> None:
     page = runpy.run_path(str(ROOT / "scripts/states"))["page"]()
     assert (ROOT / "docs/states.md").read_text() == page, "run .venv/bin/python scripts/states"
+
+
+def test_a_failback_right_after_the_commit_leaves_the_item_committed_when_it_is_taken_back() -> None:
+    """R-HV-1."""
+    away = PROTECTED.after(Command.FAIL_OVER).after(Fact.STARTED)
+    away = away.after(Command.COMMIT).after(Fact.COMMITTED)
+    begun = away.after(Command.FAIL_BACK)
+    assert (begun.is_direct, begun.move) == (True, Move.HOME)
+    home = begun.after(Fact.CAME_HOME)
+    for let_be in (begun.after(Fact.LET_BE), home.after(Command.CANCEL).after(Fact.LET_BE)):
+        assert (let_be.protection, let_be.side) == (Protection.COMMITTED, Side.RECOVERY)
+        assert (let_be.move, let_be.is_direct) == (Move.NONE, False)
+    stays = home.after(Command.COMMIT).after(Fact.COMMITTED)
+    assert (stays.protection, stays.side, stays.is_direct) == (Protection.COMMITTED, Side.PRIMARY, False)
+    assert Command.FAIL_BACK not in stays.allowed()

@@ -26,7 +26,7 @@ def command(verb: str, number: int = 1, group: str = "web", **arguments: Json) -
 
 def test_a_group_is_protected_changed_and_let_go_of(folder: ProviderFolder) -> None:
     policy: Json = {"interval_seconds": 5, "rpo_threshold_seconds": 60}
-    obey(folder, command("protect", 1, **PROTECT, policy=policy, exclude=["disk1"]))
+    obey(folder, command("protect", 1, **PROTECT, policy=policy, exclude=["disk1"], include=["disk0"]))
     found = folder.item("web").wish()
     assert found == Wish(
         "web",
@@ -35,6 +35,7 @@ def test_a_group_is_protected_changed_and_let_go_of(folder: ProviderFolder) -> N
         "/key",
         Policy(5, rpo_threshold_seconds=60),
         exclude=("disk1",),
+        include=("disk0",),
         command="c1",
     )
     for number, (verb, is_paused, resyncs) in enumerate(

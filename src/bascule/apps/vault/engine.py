@@ -57,4 +57,4 @@ def _way(catalog: SqlCatalog, vault: str, item: str) -> Way:
         found = books.items.get(vault, item)
         route = found.route
         policy = books.policies.get(vault, route.policy).policy if route.policy else Policy()
-    return Way(route, policy, found.bound_for or route.source)
+    return Way(route, policy, found.bound_for or route.source, found.settings)

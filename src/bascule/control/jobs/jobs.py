@@ -52,6 +52,7 @@ class Jobs:
             created=self._clock.now(),
             side=after.side,
             is_returning=after.move is Move.HOME,
+            is_direct=after.is_direct,
             input=dict(input),
             by=by,
         )

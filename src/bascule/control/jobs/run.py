@@ -103,6 +103,11 @@ class Run:
         """Is the machine coming home, or has it come, and that can be taken back?"""
         return self._job.is_returning
 
+    @property
+    def is_direct(self) -> bool:
+        """Does it come home without having been replicated back before?"""
+        return self._job.is_direct
+
     def input(self, name: str) -> str:
         """Return something that the command was given, empty if it was not."""
         return str(self._job.input.get(name) or "")

@@ -47,7 +47,9 @@ def item_of(text: str) -> ProtectedItem:
     try:
         fields: dict[str, Any] = json.loads(text)
         fields |= {name: kind(fields[name]) for name, kind in kinds.items() if name in fields}
-        return ProtectedItem(**fields | {"route": Route(**fields.get("route", {}))})
+        route: dict[str, Any] = fields.get("route", {})
+        disks = tuple(route.get("disks", ()))
+        return ProtectedItem(**fields | {"route": Route(**route | {"disks": disks})})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
 

@@ -26,11 +26,12 @@ _REPLICATING = {"replicating", "machine is off"}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How an item is replicated, and to which host it would come home."""
+    """How an item is replicated, to which host it would come home, and what it is to be over there."""
 
     route: Route
     policy: Policy
     home: str
+    settings: str = ""
 
 
 WayOf = Callable[[str, str], Way]
@@ -57,9 +58,20 @@ class Lines:
         route = self.route(order)
         return {"store": route.store, "key_file": route.key_file}
 
+    def disks(self, order: Order) -> dict[str, Json]:
+        """Return which disks are replicated; nothing if all are, as then nobody has to be told."""
+        disks = self.route(order).disks
+        return {"include": list(disks)} if disks else {}
+
+    def settings(self, order: Order) -> dict[str, Json]:
+        """Return what the machine is to be on the recovery side; nothing if it is to be as it was."""
+        settings = self._way_of(order.vault, order.item).settings
+        return {"settings": settings} if settings else {}
+
     def wish(self, order: Order) -> dict[str, Json]:
         """Return what the source is to protect, and how."""
-        return {"machines": [self.route(order).machine], **self.place(order), "policy": self.policy(order)}
+        replicated = {**self.place(order), **self.disks(order), "policy": self.policy(order)}
+        return {"machines": [self.route(order).machine], **replicated}
 
     def policy(self, order: Order) -> dict[str, Json]:
         """Return how points are to be made and kept."""
@@ -172,11 +184,11 @@ class RecoveryHosts:
 
     def check(self, order: Order) -> None:
         """Refuse what could not be started there."""
-        self._have(order, "check-recovery")
+        self._have(order, "check-recovery", **self._lines.settings(order))
 
     def settle(self, order: Order) -> None:
         """See that the machine could be started there as what it is to be."""
-        self._have(order, "settle")
+        self._have(order, "settle", **self._lines.settings(order))
 
     def latest_point(self, order: Order) -> str:
         """Return the newest point."""
@@ -255,7 +267,7 @@ class HomeHosts:
 
     def relate_again(self, order: Order) -> None:
         """Have the machine that came home replicated from there."""
-        self._have(order, "relate", policy=self._lines.policy(order))
+        self._have(order, "relate", policy=self._lines.policy(order), **self._lines.disks(order))
 
     def _have(self, order: Order, verb: str, **arguments: Json) -> str:
         place, host = self._lines.place(order), self._lines.home(order)
@@ -270,7 +282,7 @@ class AwayHosts:
 
     def relate_back(self, order: Order) -> None:
         """Have the machine replicated from where it works."""
-        self._have(order, "relate", policy=self._lines.policy(order))
+        self._have(order, "relate", policy=self._lines.policy(order), **self._lines.disks(order))
 
     def is_seeded_back(self, order: Order) -> bool:
         """Tell whether that has a point."""

@@ -29,6 +29,7 @@ from .desk import Answer, document
 
 PREFIX = "/v1/"
 _BODY_MAX = 1 << 20
+_DISKS_MAX = 256
 _LISTED = 1000
 Call = Callable[[Service, Caller, Fields], object]
 
@@ -98,8 +99,10 @@ def _invite(service: Service, caller: Caller, asked: Fields) -> object:
 
 
 def _enable(service: Service, caller: Caller, asked: Fields) -> object:
-    words = {name: asked.text(name, 4096) for name in Route.__slots__}
-    return service.items.enable(caller, _vault(asked), asked.text("name"), Route(**words))
+    names = ("source", "machine", "recovery", "store", "key_file", "policy")
+    words: Any = {name: asked.text(name, 4096) for name in names}
+    route = Route(**words, disks=asked.texts("disks", _DISKS_MAX))
+    return service.items.enable(caller, _vault(asked), asked.text("name"), route)
 
 
 def _command(service: Service, caller: Caller, asked: Fields) -> object:

@@ -95,6 +95,7 @@ class Fact(StrEnum):
     CANCELLED = "cancelled"
     CAME_HOME = "came home"
     STAYED_AWAY = "stayed away"
+    LET_BE = "let be"
     TEST_STARTED = "test started"
     CLEANED = "cleaned up"
     RESYNCED = "resynchronised"
@@ -141,6 +142,10 @@ PROTECTION = Machine(
         (P.PROTECTED, C.FAIL_BACK): P.FAILING_OVER,
         (P.FAILING_OVER, F.CAME_HOME): P.FAILED_OVER,
         (P.CANCELLING, F.STAYED_AWAY): P.PROTECTED,
+        # Home from a committed failover: what is replicated back for that goes with the failback.
+        (P.COMMITTED, C.FAIL_BACK): P.FAILING_OVER,
+        (P.FAILING_OVER, F.LET_BE): P.COMMITTED,
+        (P.CANCELLING, F.LET_BE): P.COMMITTED,
         (P.DISABLING, F.REMOVED): P.UNPROTECTED,
     },
 )
@@ -158,6 +163,8 @@ SIDE = Machine(
         (S.RECOVERY, F.CAME_HOME): S.PRIMARY,
         (S.PRIMARY, F.STAYED_AWAY): S.RECOVERY,
         (S.RECOVERY, F.STAYED_AWAY): S.RECOVERY,
+        (S.PRIMARY, F.LET_BE): S.RECOVERY,
+        (S.RECOVERY, F.LET_BE): S.RECOVERY,
         # A machine goes over from home, and comes home from over there.
         (S.PRIMARY, C.FAIL_OVER): S.PRIMARY,
         (S.PRIMARY, C.PLANNED_FAIL_OVER): S.PRIMARY,
@@ -183,6 +190,7 @@ MOVE = Machine(
         (Move.OVER, C.CHANGE_POINT): Move.OVER,
         (Move.OVER, F.CANCELLED): Move.NONE,
         (Move.HOME, F.STAYED_AWAY): Move.NONE,
+        (Move.HOME, F.LET_BE): Move.NONE,
         (Move.OVER, F.COMMITTED): Move.NONE,
         (Move.HOME, F.COMMITTED): Move.NONE,
     },
@@ -217,7 +225,7 @@ RESYNC = Machine(
 
 _IN_ORDER = (C.PLANNED_FAIL_OVER, C.FAIL_BACK)
 _CHANGES_SIDES = (*_IN_ORDER, C.FAIL_OVER)
-_MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.ABANDONED)
+_MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.LET_BE, F.ABANDONED)
 
 MACHINES = (PROTECTION, SIDE, MOVE, TEST, RESYNC)
 
@@ -231,7 +239,8 @@ class ProtectedItem:
     home, empty for the one that it left, and becomes the route's source with the commit. ``is_planned`` says
     of the last change of sides that the machine was shut down for it first, as the command was. ``settings``
     is what its recovery side keeps of what it is to be there, as JSON. ``mapping`` is the protection group
-    that it was put into, empty for none.
+    that it was put into, empty for none. ``is_direct`` says of a machine that comes home that it was not
+    replicated back before somebody asked for that.
     """
 
     id: str
@@ -245,6 +254,7 @@ class ProtectedItem:
     route: Route = NOWHERE
     point: str = ""
     bound_for: str = ""
+    is_direct: bool = False
     is_planned: bool = False
     settings: str = ""
     mapping: str = ""
@@ -263,6 +273,7 @@ class ProtectedItem:
             self,
             route=replace(self.route, source=self.bound_for) if is_elsewhere else self.route,
             bound_for="" if word in _MOVE_ENDS else self.bound_for,
+            is_direct=self._is_direct(word),
             protection=PROTECTION.after(self.protection, word),
             side=SIDE.after(self.side, word),
             move=MOVE.after(self.move, word),
@@ -271,6 +282,11 @@ class ProtectedItem:
             is_planned=word in _IN_ORDER if word in _CHANGES_SIDES else self.is_planned,
             generation=self.generation + isinstance(word, Command),
         )
+
+    def _is_direct(self, word: Word) -> bool:
+        if word is Command.FAIL_BACK:
+            return self.protection is Protection.COMMITTED
+        return self.is_direct and word not in _MOVE_ENDS
 
     def allowed(self) -> tuple[Command, ...]:
         """Return the commands that the item would accept now."""

@@ -107,7 +107,8 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Job:
     """One command on its way. ``generation`` is the item's, and every order to a site carries it; ``side`` is
-    the one that worked when the command was given, and ``is_returning`` whether the machine comes home.
+    the one that worked when the command was given, and ``is_returning`` whether the machine comes home,
+    ``is_direct`` without having been replicated back before.
 
     ``runner`` is who runs it now: a process that was taken for dead and is not finds another's name there,
     and stops. ``turn`` counts the runners, for the sites to know the last one. ``is_cancelling`` is the flag
@@ -123,6 +124,7 @@ class Job:
     created: float
     side: Side = Side.PRIMARY
     is_returning: bool = False
+    is_direct: bool = False
     input: Mapping[str, Value] = field(default_factory=dict)
     by: str = ""
     state: JobState = JobState.QUEUED

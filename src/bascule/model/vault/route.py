@@ -11,7 +11,7 @@ class Route:
 
     ``source`` and ``recovery`` are ids of hosts. ``machine`` is what the source calls the machine. ``store``
     and ``key_file`` are what both hosts call the place of the points and its key. ``policy`` is one of the
-    vault's, by its id.
+    vault's, by its id. ``disks`` are those that are replicated, all if none is named (R-P-7).
     """
 
     source: str = ""
@@ -20,6 +20,7 @@ class Route:
     store: str = ""
     key_file: str = ""
     policy: str = ""
+    disks: tuple[str, ...] = ()
 
 
 NOWHERE = Route()

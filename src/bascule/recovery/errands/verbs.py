@@ -89,15 +89,27 @@ def _bound(verb: Verb, open_site: OpenSite) -> Callable[[Command], str]:
     return carry_out
 
 
-def _check(site: Site, _group: str, _asked: Fields) -> str:
-    """See that the store opens and the host answers."""
+def _check(site: Site, _group: str, asked: Fields) -> str:
+    """See that the store opens, the host answers, and has the networks that machines are to be in."""
     site.vault.groups()
     site.hypervisor.machines()
+    if asked.has("settings"):
+        wanted, here = _wanted(asked), site.hypervisor.networks()
+        networks = (wanted.failover.network, wanted.test.network)
+        absent = [name for name in networks if name and name not in here]
+        if absent:
+            raise Refused(
+                f"this host has no network {absent[0]}",
+                cure=f"it has {', '.join(here)[:300] or 'none'}",
+                code="unknown-network",
+            )
     return ""
 
 
-def _settle(site: Site, group: str, _asked: Fields) -> str:
-    """See that the machines could be started here at their newest point, as what they are to be."""
+def _settle(site: Site, group: str, asked: Fields) -> str:
+    """Keep what machines are to be, and see that they could be started here so at their newest point."""
+    if asked.has("settings"):
+        _keep_shape(site, group, asked)
     log = current(site.vault, group)
     with site.vault.peek(log) as point:
         members_at(site, Record(Kind.FAILOVER, log, "0", Phase.FENCING), point.info, _shape(site, group))
@@ -181,15 +193,7 @@ def _give_up(site: Site, group: str, _asked: Fields) -> str:
 
 def _keep_shape(site: Site, group: str, asked: Fields) -> str:
     """Keep what machines are to be, once for all that a document says; what cannot be is refused."""
-    try:
-        document = json.loads(asked.text("settings", _SETTINGS_MAX))
-        wanted = Kept(
-            *(asked_in(document[name]) if name in document else NOTHING for name in ("failover", "test"))
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(
-            f"the settings cannot be read: {error!r}", cure="give what is kept as JSON", code="malformed"
-        ) from error
+    wanted = _wanted(asked)
     with site.vault.peek(current(site.vault, group)) as point:
         machines = point.info.machines
         for said in (wanted.failover, wanted.test):
@@ -198,6 +202,19 @@ def _keep_shape(site: Site, group: str, asked: Fields) -> str:
             refuse_unfit(site, [shape.of(machine) for machine in machines])
     keep(site.records, group, wanted)
     return ""
+
+
+def _wanted(asked: Fields) -> Kept:
+    """Return what is to be kept."""
+    try:
+        document = json.loads(asked.text("settings", _SETTINGS_MAX))
+        return Kept(
+            *(asked_in(document[name]) if name in document else NOTHING for name in ("failover", "test"))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"the settings cannot be read: {error!r}", cure="give what is kept as JSON", code="malformed"
+        ) from error
 
 
 def _test(site: Site, group: str, asked: Fields) -> str:

@@ -18,7 +18,7 @@ from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 from bascule.wire.control.strict import Fields
 
 _MACHINES_MAX = 64
-_EXCLUDED_MAX = 256
+_DISKS_MAX = 256
 
 
 def obey(folder: ProviderFolder, command: Command) -> Result:
@@ -93,7 +93,8 @@ def _protect(before: Wish, asked: Fields) -> Wish:
         store=asked.text("store", 4096),
         key_file=asked.text("key_file", 4096),
         policy=_policy(before.policy, Fields(asked.mapping("policy"))),
-        exclude=asked.texts("exclude", _EXCLUDED_MAX),
+        exclude=asked.texts("exclude", _DISKS_MAX),
+        include=asked.texts("include", _DISKS_MAX),
     )
 
 

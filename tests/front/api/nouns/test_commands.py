@@ -119,7 +119,7 @@ def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, cl
         "UnplannedFailoverCommitted",
         "Recovery",
         "None",
-        {"DisableProtection", "ReverseReplicate"},
+        {"DisableProtection", "ReverseReplicate", "Failback"},
     )
     gone = {"properties": {"disableProtectionReason": "NotSpecified"}}
     client(f"{ITEMS}.begin_delete", *AT, gone).result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bascule.control import meant
@@ -18,7 +18,12 @@ from bascule.ports.catalog import Books
 from bascule.ports.chance import Ids
 
 from ..gate import Call, Gate
+from ..sides.containers import admitted
 from .grouping import grouped
+
+
+def _as_it_was(_item: str) -> str:
+    return ""
 
 
 class ItemDesk:
@@ -44,15 +49,26 @@ class ItemDesk:
         with self._gate.reading(Call(caller, "show-item", vault, Right.READ, name)) as books:
             return books.items.named(vault, name)
 
-    def enable(self, caller: Caller, vault: str, name: str, route: Route, container: str = "") -> Job:
+    def enable(
+        self,
+        caller: Caller,
+        vault: str,
+        name: str,
+        route: Route,
+        container: str = "",
+        settings_for: Callable[[str], str] = _as_it_was,
+    ) -> Job:
         """Begin to protect a machine under a name, and return the job.
 
         The hosts have to be this vault's: nobody commands another vault's host. What the route leaves open is
-        as the machine's group in the container says, or its site, or the vault.
+        as the machine's group in the container says, or its site, or the vault. ``settings_for`` returns for
+        the item's id what the machine is to be over there, empty if it is to be as it was.
         """
         with self._gate.writing(Call(caller, "enable", vault, Right.CHANGE, name)) as books:
             route, group = grouped(books, vault, container, route)
             item = self._made(books, vault, name, route, group)
+            if settings := settings_for(item.id):
+                item = books.items.save(replace(item, settings=settings))
             return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, {}, caller.name)
 
     def command(
@@ -67,7 +83,11 @@ class ItemDesk:
         call = Call(caller, command.name.lower().replace("_", "-"), vault, right_for(command), id)
         with self._gate.writing(call) as books:
             item = meant.item(books, vault, id)
-            return self._jobs.submit_in(books, vault, item.id, command, input or {}, caller.name)
+            asked = dict(input or {})
+            if command is Command.FAIL_BACK and asked.get("host"):
+                # A host of another vault is none that this one could name.
+                asked["host"] = admitted(meant.server(books, vault, str(asked["host"]))).id
+            return self._jobs.submit_in(books, vault, item.id, command, asked, caller.name)
 
     def remove(self, caller: Caller, vault: str, id: str) -> None:
         """Forget an item that is not protected any more, with its jobs."""

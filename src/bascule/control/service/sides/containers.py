@@ -7,6 +7,7 @@ from dataclasses import replace
 from bascule.control import meant
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.vault.access import Caller, Right
+from bascule.model.vault.fabric import Server
 from bascule.model.vault.item import Protection
 from bascule.model.vault.sides.pairing import AZURE, Container, ContainerMapping, Target
 from bascule.ports.catalog import Books
@@ -109,10 +110,14 @@ def settled(books: Books, vault: str, target: Target) -> Target:
     target.check()
     if not target.host:
         return target
-    host = meant.server(books, vault, target.host)
+    return replace(target, host=admitted(meant.server(books, vault, target.host)).id)
+
+
+def admitted(host: Server) -> Server:
+    """Return a host, or refuse one that is let in no more."""
     if host.is_revoked:
         raise Refused(f"{host.name} is let in no more", cure="name a host that is", code="revoked-host")
-    return replace(target, host=host.id)
+    return host
 
 
 def refuse_elsewhere(books: Books, mapping: ContainerMapping, host: str) -> None:

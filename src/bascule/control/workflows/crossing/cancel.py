@@ -13,7 +13,7 @@ from .fail_over import take_back
 def cancel(run: Run, ends: Ends) -> Ending:
     """Take it back, with all that its machine wrote; which of the two it is the item says."""
     if run.is_returning:
-        take_away(run, ends)
-        return Ending(Fact.STAYED_AWAY, point="")
+        fact = take_away(run, ends, Fact.STAYED_AWAY)
+        return Ending(fact, point="")
     take_back(run, ends)
     return Ending(Fact.CANCELLED, point="")

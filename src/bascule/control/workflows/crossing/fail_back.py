@@ -4,6 +4,9 @@ By its data option disks at home are synchronised first, while the machine works
 the failover when it suits; or all of it is downloaded while it is off. Until it is shut down over there a
 failback can be cancelled, and nothing at home was touched. From there on there is no way but on; at home it
 can still be taken back until it is committed.
+
+Asked for right after a committed failover it replicates the machine back by itself first; taken back, that
+ends with it, and all is as the commit left it.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ def fail_back(run: Run, ends: Ends) -> Ending:
                 f"{data!r} is no data option", cure=f"choose {SYNCHRONISE} or {DOWNLOAD}", code="bad-option"
             )
         run.step("check the host at home", ends.home.check)
+        if run.is_direct:
+            run.step("replicate back", ends.away.relate_back)
+            run.until("wait for the first copy of what changed", ends.away.is_seeded_back)
         if data == SYNCHRONISE:
             run.step("synchronise the disks", ends.home.level)
             run.ask("wait for somebody to complete the failover", _QUESTION)
@@ -39,11 +45,17 @@ def fail_back(run: Run, ends: Ends) -> Ending:
         point = str(run.step("start the machine at home", come_home, firmly=True))
         return Ending(Fact.CAME_HOME, point=point)
     except Cancelled:
-        take_away(run, ends)
-        return Ending(Fact.ABANDONED, is_stopped=True)
+        return Ending(take_away(run, ends, Fact.ABANDONED), is_stopped=True)
 
 
-def take_away(run: Run, ends: Ends) -> None:
-    """Take a failback back: what is at home first, for never do both work."""
+def take_away(run: Run, ends: Ends, fact: Fact) -> Fact:
+    """Take a failback back: what is at home first, for never do both work. Return what became of the item.
+
+    That is ``fact``, unless the machine was replicated back for this failback only.
+    """
     run.step("give the failback up", ends.home.give_up, firmly=True)
     run.step("let the machine work over there", ends.away.take_back, firmly=True)
+    if not run.is_direct:
+        return fact
+    run.step("replicate back no more", ends.away.unrelate_back, firmly=True)
+    return Fact.LET_BE

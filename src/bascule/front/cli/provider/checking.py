@@ -58,7 +58,7 @@ def complaints(tools: Tools, item: ItemFolder, wish: Wish, *, is_new: bool, take
     _look_at_store(tools, item, wish, found, take_over)
     if is_new:
         for _, words, room in places(wish, item):
-            _look_at_machine(tools, room, words, found)
+            _look_at_machine(tools, room, words, found, wish)
             _look_at_host(tools, words, found)
             if wish.policy.app_consistent_seconds and wish.policy.agent != OFF:
                 found.add(_of_agent(tools, room, words, wish.policy.agent))
@@ -88,7 +88,7 @@ def _look_at_store(tools: Tools, item: ItemFolder, wish: Wish, found: Found, tak
         found.add(Finding("store", False, error.message, error.cure))
 
 
-def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None:
+def _look_at_machine(tools: Tools, room: Path, words: str, found: Found, wish: Wish) -> None:
     from bascule.replication.provider.workshop import free_in
 
     try:
@@ -100,6 +100,10 @@ def _look_at_machine(tools: Tools, room: Path, words: str, found: Found) -> None
     except BasculeError as error:
         found.add(Finding("machine", False, error.message, error.cure))
         return
+    absent = sorted({name.rpartition("/")[2] for name in wish.include} - set(disks))
+    if absent and len(wish.machines) == 1:
+        what = f"{words} has no disk {', '.join(absent)[:300]}"
+        found.add(Finding("disks", False, what, f"it has {', '.join(sorted(disks))[:300]}"))
     size = sum(disk.size_bytes for disk in disks.values())
     found.add(Finding("machine", True, f"{words} runs, with {len(disks)} disks of {bytes_text(size)}"))
     free = free_in(room)

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from bascule.model.errors import Missing
-from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Job, JobId, Value
-from bascule.model.vault.route import Route
 
 from ...answers import Answer, accepted
 from ...asking import Ask
 from ...errors import TurnedAway
 from ...naming import meant
 from .. import jobs
-from ..sides import protectable
 from ..sides.containers import container_of
-from ..sides.targets import target_in
 from .items import KIND, Around, found, item_id, shape
 from .points import point_of
 
 _DETAILS = ("properties", "providerSpecificDetails")
-_OURS = (*_DETAILS, "bascule")
-"""What Azure has no word for: the host that would take over, and by which key both hosts open the store."""
 _KINDS = (KIND, "")
 _OVER = "PrimaryToRecovery"
+_CREATION = ("NoAction", "CreateVmIfNotFound")
 _DATA = {"ForSynchronization": "synchronise", "ForDownTime": "download"}
-
-
-def enable(ask: Ask) -> Answer:
-    """Begin to protect a machine."""
-    _check_kind(ask)
-    container = container_of(ask)
-    machine = _machine(ask, container.fabric)
-    target = target_in(ask, *_OURS)
-    if target.key_file and not target.store:
-        target = replace(target, store=ask.text(*_DETAILS, "targetStorageAccountId"))
-    route = Route(
-        source=machine.server,
-        machine=machine.machine,
-        recovery=target.host,
-        store=target.store,
-        key_file=target.key_file,
-        policy=_policy(ask),
-    )
-    job = ask.service.items.enable(ask.caller, ask.vault, ask.names["item"], route, container.id)
-    return accepted(ask, job, item_id(ask, container, ask.names["item"]))
 
 
 def disable(ask: Ask) -> Answer:
@@ -80,18 +54,34 @@ def go_in_order(ask: Ask) -> Answer:
     direction = ask.text("properties", "failoverDirection", default=_OVER)
     if direction.casefold() != "recoverytoprimary":
         return _over(ask, Command.PLANNED_FAIL_OVER)
-    _check_kind(ask, (*_KINDS, f"{KIND}Failback"))
-    if ask.text(*_DETAILS, "providerIdForAlternateRecovery"):
-        raise TurnedAway("a failback to another place is not built yet", cure="leave it out", code="not-yet")
+    check_kind(ask, (*_KINDS, f"{KIND}Failback"))
     option = ask.text(*_DETAILS, "dataSyncOption", default="ForSynchronization")
     if option not in _DATA:
         raise TurnedAway(f"{option[:40]!r} is no dataSyncOption", cure=f"choose of {', '.join(_DATA)}")
-    return _give(ask, Command.FAIL_BACK, {"data": _DATA[option]})
+    return _give(ask, Command.FAIL_BACK, {"data": _DATA[option], "host": _alternate(ask)})
+
+
+def _alternate(ask: Ask) -> str:
+    """Return the host that a machine comes home to if it is another one than it left (R-HV-4)."""
+    creation = ask.text(*_DETAILS, "recoveryVmCreationOption", default="NoAction")
+    if creation not in _CREATION:
+        raise TurnedAway(
+            f"{creation[:40]!r} is no recoveryVmCreationOption", cure=f"choose of {', '.join(_CREATION)}"
+        )
+    said = ask.text(*_DETAILS, "providerIdForAlternateRecovery")
+    if not said:
+        return ""
+    if creation == "NoAction":
+        raise TurnedAway(
+            "a host that the machine did not leave has no machine to bring up to date",
+            cure="say CreateVmIfNotFound with providerIdForAlternateRecovery",
+        )
+    return meant(ask, said, "replicationRecoveryServicesProviders")
 
 
 def reprotect(ask: Ask) -> Answer:
     """Replicate a machine from the side on which it works now."""
-    _check_kind(ask)
+    check_kind(ask)
     return _give(ask, Command.REPROTECT)
 
 
@@ -130,7 +120,7 @@ def result(ask: Ask) -> Answer:
 
 
 def _over(ask: Ask, command: Command) -> Answer:
-    _check_kind(ask)
+    check_kind(ask)
     direction = ask.text("properties", "failoverDirection", default=_OVER)
     if direction.casefold() != "primarytorecovery":
         raise TurnedAway(
@@ -153,26 +143,7 @@ def _point(ask: Ask, way: tuple[str, ...]) -> Mapping[str, Value]:
     return {"point": point_of(name)}
 
 
-def _machine(ask: Ask, fabric: str) -> ProtectableItem:
-    """Return the machine that is meant; what else a body says of which one it is has to mean the same."""
-    name = meant(ask, ask.text("properties", "protectableItemId"), "replicationProtectableItems")
-    machine = protectable.meant(ask, fabric, name)
-    said = ask.text(*_DETAILS, "hvHostVmId")
-    if said and not protectable.is_called(machine, said):
-        raise TurnedAway(
-            f"hvHostVmId {said[:100]!r} is another machine than {machine.machine}",
-            cure="give the sourceItemId of the protectable item, or leave it out",
-        )
-    return machine
-
-
-def _policy(ask: Ask) -> str:
-    name = meant(ask, ask.text("properties", "policyId"), "replicationPolicies")
-    known = ask.service.policies.list(ask.caller, ask.vault)
-    return next((one.id for one in known if one.id.casefold() == name.casefold()), name)
-
-
-def _check_kind(ask: Ask, kinds: tuple[str, ...] = _KINDS) -> None:
+def check_kind(ask: Ask, kinds: tuple[str, ...] = _KINDS) -> None:
     kind = ask.text(*_DETAILS, "instanceType")
     if kind not in kinds:
         raise TurnedAway(
@@ -182,7 +153,6 @@ def _check_kind(ask: Ask, kinds: tuple[str, ...] = _KINDS) -> None:
 
 _GROUP = "replication_protected_items"
 HANDLERS = {
-    f"{_GROUP}.create": enable,
     f"{_GROUP}.delete": disable,
     f"{_GROUP}.purge": purge,
     f"{_GROUP}.test_failover": rehearse,

@@ -34,7 +34,8 @@ _CLOUD = (
                 "targetCapacityReservationGroupId",
             ),
             *("userSelectedOSName", "targetVmTags", "targetManagedDiskTags", "targetNicTags", "vmDisks"),
-            "diskIdToDiskEncryptionMap",
+            *("diskIdToDiskEncryptionMap", "targetAvailabilitySetId", "diskEncryptionSetId"),
+            *("seedManagedDiskTags", "targetVmSecurityProfile", "disksToIncludeForManagedDisks"),
         )
     ),
 )
@@ -56,7 +57,7 @@ _NO_LICENCE = ("", "notspecified", "nolicensetype")
 def update(ask: Ask) -> Answer:
     """Have the recovery side keep what a machine is to be."""
     item = found(ask)
-    _refuse_clouds(ask)
+    refuse_clouds(ask)
     settings = _over(settings_of(item), _said(ask, item.id), item.id)
     job: Job = ask.service.items.command(
         *(ask.caller, ask.vault, item.id, Command.UPDATE), {"settings": json.dumps(settings)}
@@ -153,7 +154,14 @@ def _over(before: Mapping[str, Any], said: Mapping[str, Any], item: str) -> Mapp
     return after
 
 
-def _refuse_clouds(ask: Ask) -> None:
+def named_in(item: str, machine: Mapping[str, Any], network: str | None) -> Mapping[str, Any]:
+    """Return the settings of an item that say this of its machine for a failover, and nothing for a test."""
+    over = {"machines": {item: dict(machine)}, "networks": {}, "network": network}
+    return {"failover": over, "test": _nothing(item)}
+
+
+def refuse_clouds(ask: Ask) -> None:
+    """Refuse what a body says of a public cloud only."""
     for way in _CLOUD:
         if ask.has(*way) and ask.value(*way) not in ("", {}, []):
             _not_here(".".join(way))
@@ -164,8 +172,9 @@ def _refuse_clouds(ask: Ask) -> None:
     ):
         if ask.text(*way).casefold() not in _NO_LICENCE:
             _not_here(".".join(way))
-    if ask.text("properties", "enableRdpOnTargetOption", default="Never").casefold() != "never":
-        _not_here("properties.enableRdpOnTargetOption")
+    for way in (("properties",), _DETAILS):
+        if ask.text(*way, "enableRdpOnTargetOption", default="Never").casefold() != "never":
+            _not_here(".".join((*way, "enableRdpOnTargetOption")))
 
 
 def _refuse(ask: Ask, words: tuple[str, ...], flags: tuple[str, ...] = ()) -> None:

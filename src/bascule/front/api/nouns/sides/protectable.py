@@ -45,20 +45,33 @@ def machines(ask: Ask, fabric: str) -> tuple[ProtectableItem, ...]:
 
 
 def meant(ask: Ask, fabric: str, name: str) -> ProtectableItem:
-    """Return the machine that a name means: a guid, or what people call it if only one is called so."""
+    """Return the machine that a name means: its guid, or what it is called if only one is called so."""
     known = machines(ask, fabric)
-    called = [one for one in known if one.machine.casefold() == name.casefold()]
-    return called[0] if len(called) == 1 else named(known, name, _name, "protectable item")
+    for called in (_words, _short):
+        found = [one for one in known if called(one).casefold() == name.casefold()]
+        if len(found) == 1:
+            return found[0]
+    return named(known, name, _name, "protectable item")
 
 
 def is_called(one: ProtectableItem, name: str) -> bool:
     """Is a machine called so, by whatever it is known to clients?"""
-    return name.casefold() in {word.casefold() for word in (_name(one), one.id, one.machine)}
+    words = (_name(one), one.id, _words(one), _short(one))
+    return name.casefold() in {word.casefold() for word in words}
 
 
 def words(container: Container, one: ProtectableItem) -> str:
     """Return the words by which a machine is found in its vault."""
     return f"{container_words(container)}/replicationProtectableItems/{_name(one)}"
+
+
+def _words(one: ProtectableItem) -> str:
+    return one.machine
+
+
+def _short(one: ProtectableItem) -> str:
+    """Return what a machine is called on its host."""
+    return one.machine.rpartition("#")[2]
 
 
 def _name(one: ProtectableItem) -> str:
