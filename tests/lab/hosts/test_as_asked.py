@@ -110,7 +110,8 @@ def test_processors_memory_cards_and_addresses_are_as_asked(place: Place) -> Non
     place.replica("shape", "--network", "office=out", "--network", "backup=out", "--cpus", "2")
     place.replica("shape", "--name", "web=web-2", "--memory", "192M", "--address", "web/net0=10.1.2.9/24")
     place.replica("shape", "--address", "web/net1=10.9.0.77/24")
-    place.replica("shape", "--for-test", "--card", "web/net1=apart", "--memory", "128M")
+    place.replica("shape", "--for-test", "--card", "web/net0=apart", "--memory", "128M")
+    place.replica("shape", "--for-test", "--address", "web/net0=10.1.2.9/24")
     place.replica("fail-over")
     place.replica("test")
 
@@ -129,6 +130,6 @@ def test_processors_memory_cards_and_addresses_are_as_asked(place: Place) -> Non
     assert re.findall("guest: number (.+)", copied) not in ([], [uuid_of("web")])
     (first, second) = re.findall(r"guest: eth\d ([0-9a-f:]+) carrier (\d)", copied)
     assert {first[0], second[0]}.isdisjoint({mac_of("web", "net0"), "52:54:00:aa:00:01"})
-    assert (first[1], second[1]) == ("0", "1"), "one cable hangs loose"
-    assert "leased" not in copied
+    assert (first[1], second[1]) == ("1", "0"), "one cable hangs loose"
+    assert "guest: leased 10.1.2.9 by 10.1.2.1\n" in copied, "the same one, in a network of its own"
     assert "reaches" not in copied, "behind the other one is nobody"

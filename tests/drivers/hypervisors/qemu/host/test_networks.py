@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from bascule.apps.chance import SystemIds
+from bascule.drivers.hypervisors.qemu.host import leases
 from bascule.drivers.hypervisors.qemu.host.folder import HostFolder
 from bascule.drivers.hypervisors.qemu.host.networks import Kind, Network, check_networks, networks_in, way_out
-from bascule.drivers.hypervisors.qemu.host.plugs import isolated_name, sweep
+from bascule.drivers.hypervisors.qemu.host.plugs import isolated_name, plugged, sweep
 from bascule.model.errors import Damaged, Refused
 from bascule.model.machines import Hardware, MachineDefinition, Nic
+from lab.sites.power import started_at
 from lab.waiting import wait_until
 
 from .conftest import QemuSite
@@ -161,6 +164,56 @@ def test_an_isolated_network_has_its_machines_and_nothing_else_and_ends_with_the
     assert list((site.folder / "isolated").iterdir()) == []
     net.host.start("one")
     assert space in namespaces()
+
+
+def plugged_in(site: QemuSite, name: str, address: str) -> None:
+    """Plug a machine into the isolated network ``test``, and hold it there without a QEMU."""
+    definition = MachineDefinition(name, Hardware(nics=(Nic("net0", "test", address=address),)), ())
+    host = HostFolder(site.folder)
+    with plugged(host, networks_in(site.folder), definition, SystemIds()) as plugs:
+        assert plugs["net0"].startswith("tap,fd=")
+
+
+def served(space: str) -> list[str]:
+    """Return what the servers in a namespace hand out."""
+    pids = ip("netns", "pids", space).split()
+    lines = [Path("/proc", pid, "cmdline").read_bytes().decode().split("\0") for pid in pids]
+    return sorted(
+        word.partition(",")[2] for line in lines for word in line if word.startswith("--dhcp-host=")
+    )
+
+
+@pytest.mark.lab
+def test_an_isolated_network_hands_out_what_was_asked_and_its_server_ends_with_it(site: QemuSite) -> None:
+    site.has_networks({"test": {"kind": "isolated"}})
+    host = HostFolder(site.folder)
+    space = isolated_name(host, "test")
+    for name, address, known in (
+        ("one", "10.1.2.1/24", ["10.1.2.1"]),
+        ("two", "10.1.2.9/24", ["10.1.2.1", "10.1.2.9"]),
+        ("two", "10.1.2.7/24", ["10.1.2.1", "10.1.2.7"]),
+        ("three", "10.1.2.7/24", ["10.1.2.1", "10.1.2.7"]),
+        ("four", "10.5.0.4/16", ["10.1.2.1", "10.1.2.7", "10.5.0.4"]),
+    ):
+        plugged_in(site, name, address)
+        assert served(space) == known
+    shown = json.loads(ip("-n", space, "-json", "-4", "address", "show", "dev", "br0"))
+    own = [(found["local"], found["prefixlen"]) for found in shown[0]["addr_info"]]
+    assert own == [("10.1.2.2", 24), ("10.5.0.1", 16)], "no guest's, and of each network one"
+    (server,) = ip("netns", "pids", space).split()
+    sweep(host)
+    assert space not in namespaces()
+    assert started_at(int(server)) == 0, "it is gone, or dead and nobody has waited for it"
+    assert list((site.folder / "leases").iterdir()) == []
+
+
+def test_an_address_in_an_isolated_network_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_PATH", "/nowhere")
+    card = Nic("net0", "isolated", address="10.1.2.9/24")
+    machine = MachineDefinition("web", Hardware(nics=(card,)), ())
+    with pytest.raises(Refused, match="dnsmasq is not there") as refused:
+        check_networks(machine, networks_in(Path("/nowhere")))
+    assert refused.value.cure == "install the package dnsmasq-base"
 
 
 _DIES_PLUGGED = """

@@ -7,7 +7,8 @@
         "test": {"kind": "isolated"}                   the machines that are plugged into it, and nothing else
     }}
 
-Of kind user each card has a network of its own, where QEMU hands out the address that the card is to have.
+Of kind user each card has a network of its own, where QEMU hands out the address that the card is to have. In
+an isolated network a server of ours does (``leases``), which is there for as long as a machine asks for it.
 
 A host without this file has ``user`` and ``isolated``, so that a first machine needs nothing configured.
 """
@@ -25,6 +26,8 @@ from typing import Any
 
 from bascule.model.errors import Damaged, Refused
 from bascule.model.machines import MachineDefinition, mac_of
+
+from .leases import refuse_without_server
 
 _VERSION = 1
 
@@ -81,7 +84,10 @@ def check_networks(definition: MachineDefinition, known: Mapping[str, Network]) 
                 f"{definition.name}: this host has no network {nic.network!r} for card {nic.id}",
                 cure=f"it has {', '.join(known) or 'none'}; more are added in networks.json",
             )
-        if nic.address and (not nic.network or known[nic.network].kind is not Kind.USER):
+        kind = known[nic.network].kind if nic.network else None
+        if nic.address and kind is Kind.ISOLATED:
+            refuse_without_server(definition.name, nic.address)
+        elif nic.address and kind is not Kind.USER:
             mac = nic.mac or mac_of(definition.name, nic.id)
             raise Refused(
                 f"{definition.name}: {nic.address} is not ours to hand out in network {nic.network!r}",

@@ -4,9 +4,9 @@ A tap is made by opening ``/dev/net/tun``, and is gone when its last descriptor 
 descriptor and we close ours: whoever dies when, no tap is left, and there is nothing to clean up.
 
 An isolated network is a network namespace with a bridge in it and nothing else: no address, no route, no
-way to the host. It is there while machines are plugged in. Order, under the host's lock: note its name,
-make the namespace, make the bridge; taken away in reverse. So what is noted may be missing and nothing
-exists that is not noted.
+way to the host; unless an address was asked for a guest (``leases``). It is there while machines are plugged
+in. Order, under the host's lock: note its name, make the namespace, make the bridge; taken away in reverse.
+So what is noted may be missing and nothing exists that is not noted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -23,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.model.errors import Refused
-from bascule.model.machines import MachineDefinition, Nic
+from bascule.model.machines import MachineDefinition, Nic, mac_of
 from bascule.ports.chance import Ids
 
 from .folder import HostFolder, make_durably
+from .leases import end, hand_out
 from .networks import Kind, Network, check_networks, way_out
 
 _TUNSETIFF = 0x400454CA
@@ -92,6 +94,9 @@ def _plug(card: _Card, network: Network, host: HostFolder, open_taps: ExitStack)
             space = _isolated(host, card.nic.network)
             _ip(where, "link", "set", "dev", tap, "netns", space)
             _ip(where, "-n", space, "link", "set", "dev", tap, "master", _BRIDGE, "up")
+            if card.nic.address:
+                mac = card.nic.mac or mac_of(card.machine, card.nic.id)
+                hand_out(space, _BRIDGE, _leases(host, space), mac, card.nic.address)
     return f"{_BY_DESCRIPTOR}{descriptor}"
 
 
@@ -135,6 +140,10 @@ def _notes(host: HostFolder) -> Path:
     return host.path / "isolated"
 
 
+def _leases(host: HostFolder, space: str) -> Path:
+    return host.path / "leases" / space
+
+
 def _is_whole(space: str) -> bool:
     return _run("-n", space, "link", "show", "up", "dev", _BRIDGE).stdout != ""
 
@@ -146,6 +155,8 @@ def sweep(host: HostFolder) -> None:
     with host.held():
         for note in sorted(_notes(host).iterdir()):
             if not _taps_in(note.name):
+                end(note.name)
+                shutil.rmtree(_leases(host, note.name), ignore_errors=True)
                 _run("netns", "delete", note.name)
                 note.unlink()
 
