@@ -174,14 +174,19 @@ class DiskReader:
         frame = run.frame
         if frame is None:
             return self.frame(run)[1]
+        source, start = frame.source, (run.block - run.skip) * BLOCK
+        data = opener.sealed(frame.sealed)
         try:
-            data = self.fetch(frame.source.name, frame.at, frame.at + frame.sealed, opener.scratch)
+            count = self._access.objects.read(source.name, frame.at, data)
         except Missing:
             # Its object was compacted meanwhile; the slow way follows the frame.
             return self.frame(run)[1]
-        with self._naming_the_disk(run.block, run.end):
-            kind = kind_of(frame.source)
-            sealed = Sealed(kind, frame, self._tag, run.frame_offset, data[: frame.sealed])
+        with self._naming_the_disk(run.block, run.block + run.span):
+            if count < frame.sealed:
+                raise Damaged(
+                    f"object {source.name} is cut short: it ends before byte {frame.at + frame.sealed}"
+                )
+            sealed = Sealed(kind_of(source), frame, self._tag, start, data)
             return memoryview(opener.fresh(self._access.sealer, sealed))
 
     def part(self, run: Run, plain: bytes | memoryview) -> tuple[int, memoryview]:

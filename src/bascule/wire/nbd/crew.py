@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from .protocol.requests import Request
+Job = Callable[[], None]
+
+
+class Hands:
+    """The threads of a server that work for clients just now. Thread-safe.
+
+    Where there are as many as cores, one more would only take turns with them.
+    """
+
+    def __init__(self, cores: int | None = None) -> None:
+        self._cores = cores or len(os.sched_getaffinity(0))
+        self._busy: set[int] = set()
+
+    def __enter__(self) -> None:
+        self._busy.add(threading.get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        self._busy.discard(threading.get_ident())
+
+    @property
+    def are_wanted(self) -> bool:
+        """Tell whether there is a core for one more."""
+        return len(self._busy) < self._cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +49,19 @@ class Crew:
     other thread with it. One thread submits.
     """
 
-    def __init__(self, work: Callable[[Request], None], on_death: Callable[[], None], bounds: Bounds) -> None:
-        self._work = work
+    def __init__(self, on_death: Callable[[], None], bounds: Bounds) -> None:
         self._on_death = on_death
         self._bounds = bounds
-        self._queue: SimpleQueue[Request | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Job, int] | None] = SimpleQueue()
         self._room = threading.Condition()
         self._crowded = False  # somebody waits for room
         self._threads: list[threading.Thread] = []
-        self._held = 0  # requests that wait or are worked on
+        self._held = 0  # jobs that wait or are worked on
         self._payload = 0  # their bytes
         self._dead = False
 
-    def submit(self, request: Request) -> None:
-        """Have a request worked on, after waiting for room."""
-        size = len(request.payload)
+    def submit(self, job: Job, size: int = 0) -> None:
+        """Have a job done that holds ``size`` bytes, after waiting for room."""
         with self._room:
             while not self._has_room(size):
                 self._crowded = True
@@ -49,7 +70,7 @@ class Crew:
             self._held += 1
             self._payload += size
             busy = self._held > len(self._threads)
-        self._queue.put(request)
+        self._queue.put((job, size))
         if busy and len(self._threads) < self._bounds.workers:
             thread = threading.Thread(target=self._run, name="nbd-crew", daemon=True)
             self._threads.append(thread)
@@ -70,11 +91,13 @@ class Crew:
     def _run(self) -> None:
         alive = False
         try:
-            while (request := self._queue.get()) is not None:
-                self._work(request)
+            while (task := self._queue.get()) is not None:
+                job, size = task
+                job()
+                del job, task  # and what they hold
                 with self._room:
                     self._held -= 1
-                    self._payload -= len(request.payload)
+                    self._payload -= size
                     if self._crowded:
                         self._room.notify()
             alive = True

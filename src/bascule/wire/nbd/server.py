@@ -20,6 +20,7 @@ from typing import Self
 from bascule.model.errors import BasculeError, Refused, Unavailable
 
 from .address import Address
+from .crew import Hands
 from .export import Export
 from .session import USUAL, Limits, ServerTls, Session
 from .streams.plain import PlainStream
@@ -50,6 +51,7 @@ class Server:
         self._address = address
         self._tls = tls
         self._limits = limits
+        self._hands = Hands()
         self._report = report
         self._listener: socket.socket | None = None
         self._accepting: threading.Thread | None = None
@@ -129,7 +131,7 @@ class Server:
             connected.close()
             self._report(Ended(peer, "", str(error)))
             return
-        session = Session(stream, self._exports, self._tls, self._limits)
+        session = Session(stream, self._exports, self._tls, self._limits, self._hands)
         thread = threading.Thread(target=self._serve, args=(session, peer), name="nbd-client", daemon=True)
         with self._lock:
             self._sessions[session] = thread

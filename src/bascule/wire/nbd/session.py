@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bascule.model.errors import Missing
 
-from .crew import Bounds
+from .crew import Bounds, Hands
 from .export import Export
 from .protocol import constants as nbd
 from .protocol.dialogue import Dialogue
@@ -47,12 +47,18 @@ class Session:
     """A client's connection. ``run`` is a thread's whole life; the rest may be called from others."""
 
     def __init__(
-        self, stream: Stream, exports: Mapping[str, Export], tls: ServerTls | None, limits: Limits
+        self,
+        stream: Stream,
+        exports: Mapping[str, Export],
+        tls: ServerTls | None,
+        limits: Limits,
+        hands: Hands,
     ) -> None:
         self._stream = stream
         self._exports = exports
         self._tls = tls
         self._limits = limits
+        self._hands = hands
         self._transmission: Transmission | None = None
         self.export = ""
 
@@ -69,6 +75,7 @@ class Session:
                     entry,
                     self._limits.each,
                     self._limits.stall_seconds,
+                    self._hands,
                 )
                 self._transmission.run()
         finally:

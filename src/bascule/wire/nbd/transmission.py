@@ -1,20 +1,23 @@
 """Serve one client after its handshake.
 
 One thread receives. What the export has at hand it answers itself, all requests
-of one receive with one send, and also what the export can have soon: waking a thread
-that then competes for the interpreter costs as much as many a read. Everything else
-goes to a crew of a few threads. A read of many megabytes leaves in pieces of one, so
-no reply holds more memory.
+of one receive with one send. Then it reads what the export can have soon; if more than
+one such read waits, and a core is free, a second thread takes its share of them: waking it
+costs as much as many a read, so it is woken for many. Everything else goes to a crew
+of a few threads. A read of many megabytes leaves in pieces of one, so no reply
+holds more memory.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from bascule.model.errors import BasculeError
 
-from .crew import Bounds, Crew
+from .crew import Bounds, Crew, Hands
 from .export import Content, Export
 from .protocol import constants as nbd
 from .protocol.errors import number_of
@@ -53,7 +56,9 @@ _CHANGES = (nbd.WRITE, nbd.TRIM, nbd.WRITE_ZEROES)
 class Transmission:
     """One client's requests, from the first to the last reply."""
 
-    def __init__(self, stream: Stream, export: Export, entry: Entry, bounds: Bounds, stall: float) -> None:
+    def __init__(
+        self, stream: Stream, export: Export, entry: Entry, bounds: Bounds, stall: float, hands: Hands
+    ) -> None:
         self._stream = stream
         self._export = export
         self._size = entry.offer.size_bytes
@@ -61,7 +66,10 @@ class Transmission:
         self._structured = entry.structured
         self._contexts = entry.contexts
         self._stall = stall
-        self._crew = Crew(self._work, stream.abort, bounds)
+        self._crew = Crew(stream.abort, bounds)
+        self._hands = hands
+        self._near: deque[Request] = deque()  # reads that are not at hand, but may be had soon
+        self._is_helped = False
         self._out: list[Buffer] = []
         self._out_bytes = 0
         self._long_write: bytes | None = None  # the error reply of the one under way, if there is one
@@ -97,10 +105,10 @@ class Transmission:
         while not self._leaving and (count := self._receive(reader)):
             for request in reader.received(count):
                 if request.command == nbd.DISCONNECT:
-                    self._send_out()
+                    self._go_through()
                     return
                 self._take(request)
-            self._send_out()
+            self._go_through()
         if not reader.idle and not self._leaving:
             raise ConnectionResetError("the client closed the connection in the middle of a request")
 
@@ -130,8 +138,8 @@ class Transmission:
             reader.received(count)
 
     def _take(self, request: Request) -> None:
-        """Answer at once what is at hand; leave the rest to the crew."""
-        flags, command, cookie, offset, length, _, _ = request
+        """Answer what is at hand, put by what may be had soon, and leave the rest to the crew."""
+        flags, command, _, offset, length, _, _ = request
         if (
             command == nbd.READ
             and not flags
@@ -140,23 +148,57 @@ class Transmission:
             and not (offset | length) & self._mask
         ):
             try:
-                if self._export.is_ready(offset, length):
-                    parts: Content | None = self._export.read(offset, length)
-                else:
-                    self._send_out()  # The client can work on what is ready meanwhile.
-                    parts = self._export.read_soon(offset, length)
-                if parts is not None:
-                    structured = self._structured
-                    reply = (chunks if structured else simple_read)(cookie, offset, length, parts)
-                    self._queue(reply, length)
+                if not self._export.is_ready(offset, length):
+                    self._near.append(request)
                     return
+                self._queue(self._content(request, self._export.read(offset, length)), length)
             except (BasculeError, OSError) as failure:
                 self._queue([self._failure(request, failure)], 0)
-                return
-        elif self._answer(request):
-            return
-        self._send_out()  # The crew may be busy: do not keep the client waiting for what is ready.
-        self._crew.submit(request)
+        elif not self._answer(request):
+            self._send_out()  # The crew may be busy: do not keep the client waiting for what is ready.
+            self._submit(request)
+
+    def _content(self, request: Request, parts: Content) -> list[Buffer]:
+        _, _, cookie, offset, length, _, _ = request
+        return (chunks if self._structured else simple_read)(cookie, offset, length, parts)
+
+    def _submit(self, request: Request) -> None:
+        self._crew.submit(partial(self._work, request), len(request.payload))
+
+    def _go_through(self) -> None:
+        """Send what is ready, so that the client can work on it, and read what was put by meanwhile."""
+        self._send_out()
+        if self._near:
+            with self._hands:
+                if len(self._near) > 1 and not self._is_helped and self._hands.are_wanted:
+                    self._is_helped = True
+                    self._crew.submit(self._help)
+                self._work_off(self._submit)
+
+    def _help(self) -> None:
+        """Take a share of the reads that were put by, in a thread of the crew."""
+        try:
+            with self._hands:
+                self._work_off(self._work)
+        finally:
+            self._is_helped = False
+
+    def _work_off(self, otherwise: Callable[[Request], None]) -> None:
+        """Do the reads that were put by; ``otherwise`` does what cannot be had soon after all."""
+        while self._near and not self._lost:
+            try:
+                request = self._near.popleft()
+            except IndexError:
+                return  # the other thread was faster
+            try:
+                parts = self._export.read_soon(request.offset, request.length)
+                if parts is not None:
+                    self._reply(self._content(request, parts))
+                    continue
+            except (BasculeError, OSError) as failure:
+                self._reply([self._failure(request, failure)])
+                continue
+            otherwise(request)
 
     def _answer(self, request: Request) -> bool:
         """Answer a request that is wrong, asks for block status, or is a piece of a long write."""

@@ -18,8 +18,11 @@ class Time:
 
 
 def took(distance: Distance, time: Time, seconds: float) -> None:
-    with distance.measured():
+    def fetch() -> str:
         time.now += seconds
+        return "fetched"
+
+    assert distance.measured(fetch) == "fetched"
 
 
 def test_a_store_is_far_until_it_was_quick() -> None:
@@ -46,8 +49,12 @@ def test_a_store_that_fails_is_far_until_it_was_quick_again() -> None:
     time = Time()
     distance = Distance(time)
     took(distance, time, 0.0003)
-    with pytest.raises(OSError, match="away"), distance.measured():
+
+    def fail() -> None:
         raise OSError("away")
+
+    with pytest.raises(OSError, match="away"):
+        distance.measured(fail)
     assert not distance.is_near
     took(distance, time, 0.0003)
     assert distance.is_near
@@ -88,6 +95,9 @@ def test_one_reader_counts_once() -> None:
 
 
 def test_readers_that_ended_are_forgotten() -> None:
-    readers = Readers(2, Time())
+    time = Time()
+    readers = Readers(2, time)
     note_in_threads(readers, 20)
-    assert len(readers._seen) == 2
+    time.now += 1
+    assert not readers.are_enough
+    assert not readers._seen

@@ -22,8 +22,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from bascule.data.store import Run
 from bascule.model.errors import BasculeError
+
+from .windows import Found
 
 WINDOW_FRAMES = 8
 # Half a dozen of such streams fill the cache.
@@ -40,10 +41,10 @@ _PATIENCE = 32
 class Decoder(Protocol):
     """What reading ahead needs of a disk."""
 
-    def next_run(self, block: int) -> Run | None:
+    def next_run(self, block: int) -> Found | None:
         """Return the first run of data at or behind a block whose frame is not here yet, None at the end."""
 
-    def bring(self, run: Run, on_hit: Callable[[], None]) -> None:
+    def bring(self, found: Found, on_hit: Callable[[], None]) -> None:
         """Decode a run's frame; ``on_hit`` is called when it is first read."""
 
     def is_crowded(self) -> bool:
@@ -121,10 +122,10 @@ class ReadAhead:
     def _step(self, stream: _Stream) -> None:
         try:
             with stream.guard:
-                run = None if stream.next is None else self._disk.next_run(stream.next)
-                stream.next = None if run is None else run.end
-            if run is not None:
-                self._disk.bring(run, lambda: self._hit(stream))
+                found = None if stream.next is None else self._disk.next_run(stream.next)
+                stream.next = None if found is None else found.run.end
+            if found is not None:
+                self._disk.bring(found, lambda: self._hit(stream))
         except BasculeError:
             # Whoever really reads this range is told, and the store is asked again for them.
             stream.next = None

@@ -21,9 +21,9 @@ from bascule.model.errors import Damaged, Unavailable
 from ..base import Part
 from .ahead import ReadAhead
 from .allocation import Allocation
-from .frames import Frame, FrameCache, Piece
+from .frames import Frame, FrameCache, Piece, Table
 from .patience import Patience
-from .windows import Window, Windows
+from .windows import Found, Windows
 
 _SHIFT = 16
 _STATUS_SECONDS = 2.0
@@ -53,7 +53,7 @@ class PointDisk:
         self._cache = cache
         self._patience = patience
         self._name = name
-        self._pieces: dict[int, Piece] = {}
+        self._pieces: Table = {}
         self._allocation = Allocation(reader)
         self._windows = Windows(reader)
         self._ahead = ReadAhead(self)
@@ -171,30 +171,28 @@ class PointDisk:
             log.error("instant.range_damaged", disk=self._name, offset=offset, error=said)
 
     def _fetch(self, block: int) -> Piece | None:
-        window = self._windows.around(block)
-        run = window.run_at(block)
-        if run is None:
+        found = self._windows.at(block)
+        if found is None:
             self._allocation.load(block << _SHIFT)
             return None
         self._cache.misses += 1
-        piece = self._decode(run, window, None)
+        piece = self._decode(found, None)
         if piece.on_hit is None:
-            self._ahead.missed(run.block, run.end)
+            self._ahead.missed(found.run.block, found.run.end)
         return piece
 
-    def _decode(self, run: Run, window: Window, on_hit: Callable[[], None] | None) -> Piece:
+    def _decode(self, found: Found, on_hit: Callable[[], None] | None) -> Piece:
         """Decode a run's frame, publish what this point shows of it, return the run's part."""
+        run = found.run
 
-        def show(frame: Frame) -> list[tuple[dict[int, Piece], Piece]]:
-            self._cache.ahead += on_hit is not None
-            pieces = []
-            for sibling in window.siblings(run):
-                piece = self._piece(frame, sibling)
-                piece.on_hit = on_hit if sibling is run else None
-                pieces.append((self._pieces, piece))
-            return pieces
+        def show(frame: Frame) -> tuple[Table, list[Piece]]:
+            pieces = [self._piece(frame, sibling) for sibling in found.siblings]
+            if on_hit is not None:
+                self._cache.ahead += 1
+                pieces[found.siblings.index(run)].on_hit = on_hit
+            return self._pieces, pieces
 
-        frame = self._cache.frame(run.frame, lambda: self._open(run), show)
+        frame = self._cache.frame(found.key, lambda: self._open(run), show)
         piece = self._pieces.get(run.block)
         if piece is None or piece.frame is not frame:
             # Thrown out again already, across the edge of a window, or found just before it was shown.
@@ -205,8 +203,7 @@ class PointDisk:
     def _open(self, run: Run) -> memoryview:
         opener = self._cache.openers.get() or Opener()
         try:
-            with self._cache.distance.measured():
-                return self._reader.frame_with(opener, run)
+            return self._cache.distance.measured(lambda: self._reader.frame_with(opener, run))
         finally:
             self._cache.openers.put(opener)
 
@@ -214,23 +211,23 @@ class PointDisk:
         start, view = self._reader.part(run, frame.plain)
         return Piece(frame, range(run.block, run.end), start, view)
 
-    def next_run(self, block: int) -> Run | None:
+    def next_run(self, block: int) -> Found | None:
         """Return the first run of data at or behind a block whose frame is not here yet, None at the end."""
         while block << _SHIFT < self.size_bytes:
-            run = self._windows.around(block).run_at(block)
-            if run is None:
+            found = self._windows.at(block)
+            if found is None:
                 self._allocation.load(block << _SHIFT)
                 hole_end = self._allocation.hole_end(block << _SHIFT) or (block + 1) << _SHIFT
                 block = -(-hole_end >> _SHIFT)
-            elif self._cache.holds(run.frame):
-                block = run.end
+            elif self._cache.holds(found.key):
+                block = found.run.end
             else:
-                return run
+                return found
         return None
 
-    def bring(self, run: Run, on_hit: Callable[[], None]) -> None:
+    def bring(self, found: Found, on_hit: Callable[[], None]) -> None:
         """Decode a run's frame ahead of its first read."""
-        self._decode(run, self._windows.around(run.block), on_hit)
+        self._decode(found, on_hit)
 
     def is_crowded(self) -> bool:
         """Tell whether readers keep every core busy by themselves."""

@@ -52,7 +52,7 @@ class Frame:
         self.key = key
         self.plain = plain
         self.used = False
-        self.pieces: list[tuple[dict[int, Piece], Piece]] = []
+        self.pieces: list[tuple[Table, Piece]] = []
 
 
 class Piece:
@@ -70,8 +70,10 @@ class Piece:
         self.on_hit: Callable[[], None] | None = None
 
 
-Show = Callable[[Frame], list[tuple[dict[int, Piece], Piece]]]
-"""Makes the pieces of a frame, each with the table it belongs in."""
+Table = dict[int, Piece]
+"""What a disk has at hand, by block."""
+Show = Callable[[Frame], tuple[Table, list[Piece]]]
+"""Makes the pieces of a frame, and says in which table they belong."""
 
 
 class _Flight:
@@ -112,40 +114,40 @@ class FrameCache:
         self.hits = 0
         self.misses = 0
         self.ahead = 0
-        self._guests = 0
+        self._guests: set[int] = set()  # threads that read for them just now
+        self._aside = 0  # threads that wait until there are none
         self._quiet = threading.Condition()
 
     def guest_comes(self) -> None:
-        """Note that a guest waits for a frame, so that background work steps aside."""
-        with self._quiet:
-            self._guests += 1
+        """Note that a guest waits for a frame of this thread, so that background work steps aside."""
+        self._guests.add(threading.get_ident())
 
     def guest_goes(self) -> None:
         """Note that it waits no more."""
-        with self._quiet:
-            self._guests -= 1
-            if not self._guests:
+        self._guests.discard(threading.get_ident())
+        # Seldom is anybody there, so reads of guests take no lock. First they look whether a guest is left,
+        # here first the guest leaves: one of the two sees the other.
+        if self._aside and not self._guests:
+            with self._quiet:
                 self._quiet.notify_all()
 
     def step_aside(self, seconds: float) -> None:
         """Wait while guests wait, but no longer than ``seconds``."""
         with self._quiet:
-            self._quiet.wait_for(lambda: not self._guests, seconds)
+            self._aside += 1
+            try:
+                self._quiet.wait_for(lambda: not self._guests, seconds)
+            finally:
+                self._aside -= 1
 
     def frame(self, key: Hashable, decode: Callable[[], memoryview], show: Show) -> Frame:
         """Return a frame, decoded once; all who wait for it get what ``decode`` raises.
 
         The pieces that ``show`` makes of it are published before anybody who waits goes on.
         """
-        with self._guard:
-            held = self._frames.get(key)
-            if held is not None:
-                return held
-            flight = self._flights.get(key)
-            mine = flight is None
-            if flight is None:
-                flight = self._flights[key] = _Flight()
-        if mine:
+        mine = _Flight()
+        flight = self._flights.setdefault(key, mine)
+        if flight is mine:
             return self._decode(key, flight, decode, show)
         with flight.landed:
             pass
@@ -156,20 +158,21 @@ class FrameCache:
 
     def _decode(self, key: Hashable, flight: _Flight, decode: Callable[[], memoryview], show: Show) -> Frame:
         try:
-            frame = Frame(key, decode())
-            pieces = show(frame)
-            with self._guard:
-                self._insert(frame)
-                for table, piece in pieces:
-                    _publish(table, piece)
-                del self._flights[key]
+            # It may have landed since it was missed: a frame is here before its flight is over.
+            frame = self._frames.get(key)
+            if frame is None:
+                frame = Frame(key, decode())
+                table, pieces = show(frame)
+                with self._guard:
+                    self._insert(frame)
+                    for piece in pieces:
+                        _publish(table, piece)
             flight.frame = frame
         except BaseException as error:
             flight.error = error
-            with self._guard:
-                self._flights.pop(key, None)
             raise
         finally:
+            del self._flights[key]
             flight.landed.release()
         return frame
 
@@ -190,7 +193,7 @@ class FrameCache:
         self._frames[frame.key] = frame
         self._held_bytes += len(frame.plain)
 
-    def publish(self, table: dict[int, Piece], piece: Piece) -> None:
+    def publish(self, table: Table, piece: Piece) -> None:
         """Let reads of a disk find ``piece`` by its blocks, for as long as its frame is held."""
         with self._guard:
             if self._frames.get(piece.frame.key) is piece.frame:
@@ -198,8 +201,7 @@ class FrameCache:
 
     def holds(self, key: Hashable) -> bool:
         """Tell whether a frame is here or on its way."""
-        with self._guard:
-            return key in self._frames or key in self._flights
+        return key in self._frames or key in self._flights
 
     def later(self, work: Callable[[], None]) -> None:
         """Do something in the background, unless the cache is closed; it must see to its own errors."""
@@ -229,13 +231,13 @@ class FrameCache:
             self._jobs.put(None)
 
 
-def _publish(table: dict[int, Piece], piece: Piece) -> None:
+def _publish(table: Table, piece: Piece) -> None:
     piece.frame.pieces.append((table, piece))
     for block in piece.blocks:
         table[block] = piece
 
 
-def _withdraw(table: dict[int, Piece], piece: Piece) -> None:
+def _withdraw(table: Table, piece: Piece) -> None:
     for block in piece.blocks:
         if table.get(block) is piece:
             del table[block]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _NEAR_SECONDS = 0.002
 _WEIGHT = 0.125
@@ -30,39 +31,41 @@ class Distance:
         """Tell whether a frame comes at once; False before the first one came."""
         return self._seconds is not None and self._seconds < _NEAR_SECONDS
 
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        """Count how long the block takes; one that raises makes the store far."""
+    def measured(self, fetch: Callable[[], T]) -> T:
+        """Return what ``fetch`` does, and count how long it takes; if it raises, the store is far."""
         began = self._now()
         try:
-            yield
+            fetched = fetch()
         except BaseException:
             self._seconds = None
             raise
         spent, before = self._now() - began, self._seconds
         self._seconds = spent if before is None else before + (spent - before) * _WEIGHT
+        return fetched
 
 
 class Readers:
-    """The threads that decoded for their own readers a moment ago. Thread-safe."""
+    """The threads that decoded for their own readers a moment ago.
+
+    Thread-safe without a lock, for each step on the table is one of the interpreter's own.
+    """
 
     def __init__(self, cores: int | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._cores = cores or len(os.sched_getaffinity(0))
         self._now = now
-        self._seen: OrderedDict[int, float] = OrderedDict()
-        self._guard = threading.Lock()
+        self._seen: dict[int, float] = {}
 
     def note(self) -> None:
         """Note that this thread decodes for its reader now."""
-        with self._guard:
-            self._seen[threading.get_ident()] = self._now()
-            self._seen.move_to_end(threading.get_ident())
-            if len(self._seen) > self._cores:
-                self._seen.popitem(last=False)
+        self._seen[threading.get_ident()] = self._now()
 
     @property
     def are_enough(self) -> bool:
         """Tell whether they keep every core busy."""
-        with self._guard:
-            longest_ago = next(iter(self._seen.values()), 0.0)
-            return len(self._seen) >= self._cores and self._now() - longest_ago <= _LATELY_SECONDS
+        if len(self._seen) < self._cores:
+            return False
+        lately = self._now() - _LATELY_SECONDS
+        for thread, seen in self._seen.copy().items():
+            if seen < lately:
+                self._seen.pop(thread, None)
+        return len(self._seen) >= self._cores

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from bascule.data.store import BLOCK, Run
 
@@ -25,27 +25,16 @@ class Mapped(Protocol):
     def runs(self, offset: int = 0, length: int | None = None) -> Iterator[Run]: ...
 
 
-class Window:
-    """Runs of data in 64 blocks; holes are left out."""
+Key = tuple[str, int]
+"""A frame: the name of its object, and its number there. Hashed at each miss, so it is no more than that."""
 
-    __slots__ = ("_by_frame", "_owners")
 
-    def __init__(self, runs: Iterator[Run]) -> None:
-        self._owners: list[Run | None] = [None] * SPAN
-        self._by_frame: dict[Hashable, list[Run]] = {}
-        for run in runs:
-            if run.frame is not None:
-                first = run.block & SPAN - 1
-                self._owners[first : first + run.span] = [run] * run.span
-                self._by_frame.setdefault(run.frame, []).append(run)
+class Found(NamedTuple):
+    """A run of data, its frame, and all runs of the window that show parts of that frame."""
 
-    def run_at(self, block: int) -> Run | None:
-        """Return the run that holds a block, None for a hole."""
-        return self._owners[block & SPAN - 1]
-
-    def siblings(self, run: Run) -> list[Run]:
-        """Return all runs that show parts of the same frame, ``run`` among them."""
-        return self._by_frame[run.frame]
+    run: Run
+    key: Key
+    siblings: list[Run]
 
 
 class Windows:
@@ -53,17 +42,34 @@ class Windows:
 
     def __init__(self, reader: Mapped) -> None:
         self._reader = reader
-        self._held: OrderedDict[int, Window] = OrderedDict()
+        self._held: OrderedDict[int, list[Found | None]] = OrderedDict()
         self._guard = threading.Lock()
 
-    def around(self, block: int) -> Window:
-        """Return the window that a block lies in."""
-        number = block >> _SHIFT
-        window = self._held.get(number)
+    def at(self, block: int) -> Found | None:
+        """Return the run that holds a block, None for a hole."""
+        window = self._held.get(block >> _SHIFT)
         if window is None:
-            window = Window(self._reader.runs(number * SPAN * BLOCK, SPAN * BLOCK))
-            with self._guard:
-                self._held[number] = window
-                if len(self._held) > _KEPT:
-                    self._held.popitem(last=False)
+            window = self._load(block >> _SHIFT)
+        return window[block & SPAN - 1]
+
+    def _load(self, number: int) -> list[Found | None]:
+        window = _spread(self._reader.runs(number * SPAN * BLOCK, SPAN * BLOCK))
+        with self._guard:
+            self._held[number] = window
+            if len(self._held) > _KEPT:
+                self._held.popitem(last=False)
         return window
+
+
+def _spread(runs: Iterator[Run]) -> list[Found | None]:
+    """Return what each block of a window holds."""
+    window: list[Found | None] = [None] * SPAN
+    families: dict[Key, list[Run]] = {}
+    for run in runs:
+        if run.frame is not None:
+            key = (run.frame.source.name, run.frame.frame)
+            family = families.setdefault(key, [])
+            family.append(run)
+            first = run.block & SPAN - 1
+            window[first : first + run.span] = [Found(run, key, family)] * run.span
+    return window

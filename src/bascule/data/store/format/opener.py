@@ -39,6 +39,10 @@ class Opener:
         self._plain = aligned(_FRAME_BYTES)
         self._decompressor = ZstdDecompressor()
 
+    def sealed(self, length: int) -> memoryview:
+        """Return memory for the sealed bytes of a frame, good until the next call."""
+        return self.scratch[:length] if length <= _SCRATCH_BYTES else memoryview(bytearray(length))
+
     def plain(self, length: int) -> memoryview:
         """Return memory for the plain bytes of a frame, good until the next call."""
         return self._plain[:length] if length <= _FRAME_BYTES else memoryview(bytearray(length))

@@ -41,6 +41,8 @@ class Run(NamedTuple):
 
     def clip(self, first: int, end: int) -> Run:
         """Return the part of the run inside the blocks ``first`` up to ``end``."""
+        if first <= self.block and self.block + self.span <= end:
+            return self
         low, high = max(first, self.block), min(end, self.end)
         if high - low == self.span:
             return self

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 
 
-@dataclass(slots=True)
-class _Handle:
-    fd: int
-    users: int = 0
-    kept: bool = True
+class Lease:
+    """An open descriptor, which stays open until the block that leased it ends."""
+
+    __slots__ = ("_owner", "fd", "kept", "users")
+
+    def __init__(self, owner: Handles, fd: int) -> None:
+        self._owner = owner
+        self.fd = fd
+        self.users = 1
+        self.kept = True
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """End one use."""
+        self._owner.give_back(self)
 
 
 class Handles:
@@ -28,16 +42,17 @@ class Handles:
         self._closer = closer
         self._limit = limit
         self._lock = threading.Lock()
-        self._handles: OrderedDict[str, _Handle] = OrderedDict()
+        self._handles: OrderedDict[str, Lease] = OrderedDict()
 
-    @contextmanager
-    def lease(self, key: str) -> Iterator[int]:
-        """Give the descriptor of ``key``, which stays open until the lease ends."""
-        handle = self._take(key)
-        try:
-            yield handle.fd
-        finally:
-            self._give_back(handle)
+    def lease(self, key: str) -> Lease:
+        """Return the descriptor of ``key``, for a ``with`` block."""
+        with self._lock:
+            handle = self._handles.get(key)
+            if handle is not None:
+                self._handles.move_to_end(key)
+                handle.users += 1
+                return handle
+        return self._keep(key, Lease(self, self._opener(key)))
 
     def drop(self, key: str) -> None:
         """Forget ``key``: the next lease opens it anew."""
@@ -53,18 +68,9 @@ class Handles:
         for key in keys:
             self.drop(key)
 
-    def _take(self, key: str) -> _Handle:
-        with self._lock:
-            handle = self._handles.get(key)
-            if handle is not None:
-                self._handles.move_to_end(key)
-                handle.users += 1
-                return handle
-        return self._keep(key, _Handle(self._opener(key), users=1))
-
-    def _keep(self, key: str, fresh: _Handle) -> _Handle:
+    def _keep(self, key: str, fresh: Lease) -> Lease:
         """Keep what was just opened, unless another thread opened the same meanwhile."""
-        surplus: list[_Handle] = []
+        surplus: list[Lease] = []
         with self._lock:
             handle = self._handles.setdefault(key, fresh)
             if handle is not fresh:
@@ -77,20 +83,21 @@ class Handles:
             self._unkeep(one)
         return handle
 
-    def _unkeep(self, handle: _Handle) -> None:
+    def _unkeep(self, handle: Lease) -> None:
         with self._lock:
             handle.kept = False
             idle = handle.users == 0
         if idle:
             self._close(handle)
 
-    def _give_back(self, handle: _Handle) -> None:
+    def give_back(self, handle: Lease) -> None:
+        """End one use of a descriptor."""
         with self._lock:
             handle.users -= 1
             idle = handle.users == 0 and not handle.kept
         if idle:
             self._close(handle)
 
-    def _close(self, handle: _Handle) -> None:
+    def _close(self, handle: Lease) -> None:
         with suppress(OSError):  # Nothing was written through it that a failed close could lose.
             self._closer(handle.fd)
