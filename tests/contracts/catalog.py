@@ -16,6 +16,7 @@ from bascule.model.vault.access import Assignment, Role
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Failure, Job, JobId, JobState, Task, TaskState
+from bascule.model.vault.plan import ActionKind, GroupKind, PlanAction, PlanGroup, RecoveryPlan
 from bascule.model.vault.route import Route
 from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
@@ -41,6 +42,12 @@ SHELVES: dict[str, Any] = {
     "containers": Container("north", "site-1/blue"),
     "mappings": ContainerMapping("north", "site-1/blue/m1", "daily", "site-2/site-2", Target("h2")),
     "recovery_settings": RecoverySettings("north", "*", Target("h2", "/points", "/key")),
+    "plans": RecoveryPlan.of(
+        "north",
+        "all",
+        "site-1",
+        [PlanGroup(GroupKind.BOOT, ("i-web",), (PlanAction("dns", ActionKind.SCRIPT, "/dns"),))],
+    ),
     "alerts": AlertSettings("north", ("anna@example.org",), "https://example.org/hook", Health.WARNING),
     "alert_places": AlertPlace("north", "mail", 7, "node", 8.5),
     "conditions": Condition("north", "web", "153007", Health.WARNING, 7.5, "no new point", "look"),

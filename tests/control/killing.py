@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,11 +69,13 @@ def once(words: str, world: Path, moment: str) -> None:
     """Live until the end, or until the next place to die at."""
     deaths = Deaths(world.with_suffix(".deaths"))
     sites = FakeSites(world)
+    has_begun = threading.Event()
 
     def interrupt(verb: str, token: str, now: str) -> None:
         if now == moment:
             deaths.die_at(f"{verb} {token} {now}")
         elif (moment, now) == ("cancelled", "after"):
+            has_begun.wait()  # a job of an earlier life may go on before there is a node to ask
             job = node.jobs.get(vaults.VAULT, JobId(token.partition("/")[0]))
             # Told by the command's place in the life: a command that was cancelled is given again.
             place = f"{len(vaults.lived(node))} {verb} {job.is_cancelling}"
@@ -89,6 +92,7 @@ def once(words: str, world: Path, moment: str) -> None:
     if moment == "committed":
         catalog.deaths = deaths
     node = vaults.start(catalog, sites)
+    has_begun.set()
     vaults.live(node)
 
 

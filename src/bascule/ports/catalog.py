@@ -15,6 +15,7 @@ from bascule.model.vault.extended import ExtendedInfo
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId, JobState
+from bascule.model.vault.plan import RecoveryPlan
 from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event
@@ -192,6 +193,9 @@ class Books(Protocol):
 
     @property
     def recovery_settings(self) -> Shelf[RecoverySettings]: ...
+
+    @property
+    def plans(self) -> Shelf[RecoveryPlan]: ...
 
     @property
     def conditions(self) -> Shelf[Condition]: ...

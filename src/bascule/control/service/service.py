@@ -12,6 +12,7 @@ from bascule.ports.sites import RecoverySite
 from .gate import Gate
 from .jobs import JobDesk
 from .machines.items import ItemDesk
+from .machines.plans import PlanDesk
 from .machines.points import PointDesk
 from .sides.containers import ContainerDesk, MappingDesk
 from .sides.fabrics import Entrance, FabricDesk
@@ -33,6 +34,7 @@ class Service:
     recovery: RecoveryDesk
     policies: PolicyDesk
     items: ItemDesk
+    plans: PlanDesk
     points: PointDesk
     jobs: JobDesk
     signs: SignDesk
@@ -52,6 +54,7 @@ def service(
         RecoveryDesk(gate),
         PolicyDesk(gate),
         ItemDesk(gate, jobs, ids),
+        PlanDesk(gate),
         PointDesk(gate, recovery, clock, ids),
         JobDesk(gate, jobs),
         SignDesk(gate),

@@ -20,6 +20,8 @@ from bascule.model.vault.fabric import (
     ReplicationPolicy,
     Server,
 )
+from bascule.model.vault.item import Command, Move, Side
+from bascule.model.vault.plan import ActionKind, GroupKind, PlanAction, PlanGroup, RecoveryPlan
 from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Health
@@ -52,6 +54,27 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
 def target_of(fields: Mapping[str, Any]) -> Target:
     """Return the target that a document describes."""
     return Target(**fields)
+
+
+def groups_of(found: list[dict[str, Any]]) -> tuple[PlanGroup, ...]:
+    """Return the groups of a plan that a document describes."""
+    return tuple(
+        PlanGroup(
+            GroupKind(group["kind"]),
+            tuple(group["items"]),
+            *(tuple(map(_action_of, group[which])) for which in ("before", "after")),
+        )
+        for group in found
+    )
+
+
+def _action_of(fields: dict[str, Any]) -> PlanAction:
+    made: dict[str, Any] = {
+        **{"kind": ActionKind(fields["kind"]), "side": Side(fields["side"])},
+        "occasions": tuple(map(Command, fields["occasions"])),
+        "directions": tuple(map(Move, fields["directions"])),
+    }
+    return PlanAction(**{**fields, **made})
 
 
 class SqlShelf(Generic[Noun]):
@@ -140,6 +163,7 @@ class Shelves:
         self.containers = SqlShelf(connection, Container, "container", {})
         self.mappings = SqlShelf(connection, ContainerMapping, "container mapping", target)
         self.recovery_settings = SqlShelf(connection, RecoverySettings, "recovery setting", target)
+        self.plans = SqlShelf(connection, RecoveryPlan, "recovery plan", {"groups": groups_of})
         self.conditions = SqlShelf(connection, Condition, "condition", {"health": Health})
         alerts = {"mailboxes": tuple, "least": Health}
         self.alerts = SqlShelf(connection, AlertSettings, "alert setting", alerts)

@@ -14,6 +14,7 @@ from bascule.model.policies import Policy
 from bascule.model.vault.fabric import Server
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Job
+from bascule.model.vault.plan import GroupKind, PlanGroup, RecoveryPlan
 from bascule.model.vault.route import Route
 from bascule.model.vault.sides.pairing import EVERYWHERE, ContainerMapping, Target
 from tests.control.service.desks import ANNA, OTTO, OWNER, RITA, desks
@@ -140,6 +141,10 @@ def test_a_site_goes_with_its_containers_and_settings_and_not_while_it_has_group
     with pytest.raises(Refused, match="protection groups: gold"):
         service.fabrics.remove(ANNA, "north", "site-2")
     service.mappings.remove(ANNA, "north", "site-2/blue/gold")
+    service.plans.put(ANNA, RecoveryPlan.of("north", "all", "site-2", [PlanGroup(GroupKind.BOOT)]))
+    with pytest.raises(Refused, match="recovery plans: all"):
+        service.fabrics.remove(ANNA, "north", "site-2")
+    service.plans.remove(ANNA, "north", "all")
     service.fabrics.remove(ANNA, "north", "site-2")
     service.fabrics.create(ANNA, "north", "site-2")
     assert [one.id for one in service.containers.list(ANNA, "north")] == ["site-1/site-1", "site-2/site-2"]

@@ -65,6 +65,13 @@ class FabricDesk:
                     cure="remove them first",
                     code="not-empty",
                 )
+            plans = [one.id for one in books.plans.list(vault) if name in (one.primary, one.leads_to)]
+            if plans:
+                raise Refused(
+                    f"{name} has recovery plans: {', '.join(plans)[:300]}",
+                    cure="remove them first",
+                    code="not-empty",
+                )
             for one in books.containers.list(vault):
                 if one.fabric == name:
                     books.containers.remove(vault, one.id)

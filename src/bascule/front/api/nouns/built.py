@@ -10,7 +10,7 @@ from ..answers import Answer
 from ..asking import Ask
 from ..identity import people, subscriptions
 from . import absent, credentials, jobs, offers, settings, signs, vaults
-from .machines import commands, enabling, items, points, shaping
+from .machines import commands, enabling, items, plans, points, shaping
 from .sides import containers, fabrics, mappings, policies, protectable, targets
 
 Handler: TypeAlias = Callable[[Ask], Answer]
@@ -27,6 +27,7 @@ _WORKING: dict[str, Handler] = {
     **policies.HANDLERS,
     **items.HANDLERS,
     **points.HANDLERS,
+    **plans.HANDLERS,
     **enabling.HANDLERS,
     **commands.HANDLERS,
     **shaping.HANDLERS,

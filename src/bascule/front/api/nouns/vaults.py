@@ -86,7 +86,7 @@ def usages(ask: Ask) -> Answer:
             "suspendedJobs": jobs[JobState.WAITING],
             "inProgressJobs": jobs[JobState.RUNNING] + jobs[JobState.QUEUED],
         },
-        **{"protectedItemCount": len(items), "recoveryPlanCount": 0},
+        **{"protectedItemCount": len(items), "recoveryPlanCount": len(service.plans.list(caller, vault))},
         **{"registeredServersCount": len(servers), "recoveryServicesProviderAuthType": 0},
     }
     return page(ask, (used,))

@@ -26,7 +26,7 @@ KIND = "HyperVReplicaAzure"
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
 _NOWHERE = "unknown"
 """The site of an item whose host was taken out of the catalog."""
-_IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
+IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _standing(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, obj
     state, description = states.PROTECTION[item.protection]
     test, test_description = states.TEST[item.test]
     job = around.jobs.get(item.id)
-    scenario: Mapping[str, object] = {**_IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
+    scenario: Mapping[str, object] = {**IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
     if job is not None:
         scenario = {
             "scenarioName": scenarios.SCENARIOS[job.command][0],
