@@ -353,3 +353,13 @@ def test_the_new_generation_takes_what_the_machines_write_there(world: World) ->
         found = bytearray(SIZE)
         point.disk(("db", "root")).read_into(0, memoryview(found))
     assert found == changed
+
+
+def test_a_commit_keeps_the_point_that_was_booted_and_the_newest_and_removes_the_others(world: World) -> None:
+    """The one is what a failback compares with, and behind the other is what nobody saw."""
+    newest = world.publish()
+    first, second, *_ = world.numbers()
+    fail_over(world.site(), GROUP, Shape(), second)
+    commit(world.site(), GROUP)
+    assert world.numbers() == [second, newest]
+    assert first not in world.numbers()
