@@ -55,7 +55,9 @@ class Game:
     def replicate(self, side: Stand) -> None:
         """Have points made of the machine on this side, while it writes."""
         take_over = ["--take-over"] if self.log != MACHINE else []
-        words = ["protect", f"{side.name}#{MACHINE}", "store", "--group", self.log, "--every", "1s"]
+        # The disks are so small that half of one may have changed before a slow machine looks.
+        at_once = ["--every", "1s", "--resync-hours", "any"]
+        words = ["protect", f"{side.name}#{MACHINE}", "store", "--group", self.log, *at_once]
         side.run(*words, *take_over)
         enough = self.stage.points(self.log) + POINTS_UNDER_LOAD
         wait_until(lambda: self.stage.points(self.log) >= enough, PATIENCE_SECONDS, f"points of {self.log}")
