@@ -6,8 +6,9 @@ comes. An order of an older generation than one that was seen, or of an older tu
 Fenced: it comes from somebody who was taken for dead and is not. Whoever asks may be killed at any moment, so
 there may be nobody to tell that it went well.
 
-What takes its time raises Underway, and goes on: who asks again with the same token hears how it ended. What
-was refused or did not go well was not done, and the same token asked once more has it tried again.
+What takes its time raises Underway, and goes on: who asks again with the same token hears how it ended. As
+``Waiting`` it says what is waited for, and how far that is, where that is known. What was refused
+or did not go well was not done, and the same token asked once more has it tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from bascule.model.errors import Underway
+from bascule.model.items import Headway
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class RecoveryPoint:
     name: str
     captured_at: float
     consistency: str
+
+
+class Waiting(Underway):
+    """It is under way: ``message`` says what is waited for, ``headway`` how far that is if somebody knows."""
+
+    def __init__(self, message: str, headway: Headway | None = None) -> None:
+        super().__init__(message)
+        self.headway = headway
 
 
 class SourceSite(Protocol):

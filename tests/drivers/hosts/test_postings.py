@@ -13,9 +13,10 @@ from bascule.drivers.hosts.hosts import SqlHosts
 from bascule.drivers.hosts.postings import SqlPostings
 from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.model.errors import Fenced, Missing, Refused
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Report, Result
 from bascule.ports.vault.hosts import Claim, RegistrationKey
-from bascule.ports.vault.postings import Posting
+from bascule.ports.vault.postings import Posting, Standing
 from tests.contracts.hosts import NOW, certificate
 
 START = Posting("h1", "j1.aa", "start", "web", "web", 4, 2, {"point": 3})
@@ -107,7 +108,22 @@ def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
         rows.execute("DROP TABLE principals")
         rows.execute("DROP INDEX ended_orders")
         rows.execute("ALTER TABLE orders DROP COLUMN ended_at")
+        rows.execute("ALTER TABLE orders DROP COLUMN headway")
         rows.execute("PRAGMA user_version=1")
     with closing(SqliteDatabase(tmp_path / "old.sqlite")) as again, again.read() as rows:
         assert rows.execute("SELECT count(*) FROM ranks").fetchone() == (0,)
         assert rows.execute("SELECT count(*) FROM machines").fetchone() == (0,)
+
+
+def test_whoever_waits_hears_how_an_order_stands(hosts: SqlHosts, postings: SqlPostings) -> None:
+    assert postings.standing("h1", "j1.aa") == Standing(None)
+    postings.ask(replace(START, id="j0.bb", verb="fence"))
+    postings.ask(START)
+    hosts.give("h1", "other", "pause", "db", {})
+    hosts.report(Report("h1", 1, 0), NOW)
+    assert postings.standing("h1", "j1.aa") == Standing(NOW, ("fence",))
+    hosts.exchange("h1", 0, (Result(1, "j0.bb", True),), 9)
+    far = Headway(5, 10, 2.0, None)
+    hosts.report(Report("h1", 2, 1, errands={"j1.aa": far, "j0.bb": far, "unknown": far}), NOW + 1)
+    assert postings.standing("h1", "j1.aa") == Standing(NOW + 1, (), far)
+    assert postings.standing("h1", "j0.bb").headway is None, "it has a result"

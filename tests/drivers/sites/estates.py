@@ -42,7 +42,7 @@ class Estate:
         ids = [self.house.join(desk.path(name)).host for name in ("source", "recovery")]
         key = str(desk.path("main.key"))
         self.route = Route(ids[0], machine, ids[1], desk.store, key)
-        self.lines = Lines(self.house.behind.postings, self.way_of)
+        self.lines = Lines(self.house.behind.postings, self.way_of, self.house.clock.now)
         self.recovery = RecoveryHosts(self.lines)
         self.begin()
         cleanup.callback(self.end)

@@ -28,9 +28,18 @@ def estate(desk: Desk) -> Iterator[Estate]:
 
 @pytest.mark.lab  # real processes, several seconds
 def test_a_machine_of_a_registered_host_is_protected_and_let_go_of_by_jobs(estate: Estate) -> None:
+    job = estate.node.jobs.submit(VAULT, ITEM, Command.ENABLE)
+
+    def waits_for_who_was_never_heard_of() -> bool:
+        tasks = estate.node.jobs.get(VAULT, job.id).tasks
+        return bool(tasks) and "has never been heard of" in tasks[0].waits
+
+    wait_until(waits_for_who_was_never_heard_of, what="why it waits")
     estate.run("source")
     estate.run("recovery", "--host", str(estate.desk.path("vm")))
-    estate.protect()
+    estate.node.settled()
+    assert [one.state for one in estate.node.jobs.list(VAULT)] == [JobState.SUCCEEDED] * 2
+    assert not [task for one in estate.node.jobs.list(VAULT) for task in one.tasks if task.waits]
     assert estate.points()[-1].name == f"{ITEM}/1"
     estate.do(Command.DISABLE)
     assert not estate.desk.path("source").joinpath("machines", ITEM, "wish.json").exists()

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from bascule.apps.chance import SystemIds
+from bascule.data.pipeline.flow.progress import Progress
 from bascule.drivers.pki.credentials import HostCredentials
 from bascule.front.agents.door import Limits
 from bascule.model.errors import Damaged, Refused, Unavailable
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Command, Result
 from bascule.replication.provider.folder import ProviderFolder
-from bascule.replication.uplink.errands import CarryOut, Errands, Hands
+from bascule.replication.uplink.errands import CarryOut, Errands, Hands, Headways
 from bascule.replication.uplink.uplink import Pace, Uplink
 from lab.waiting import wait_until
 from tests.front.agents.scenes import House
@@ -201,3 +203,18 @@ def whole(cable: Cable) -> Iterator[None]:
     pieces, cable._pieces = cable._pieces, lambda _: float("inf")
     yield
     cable._pieces = pieces
+
+
+def test_how_far_an_errand_is_is_known_while_it_is_carried_out() -> None:
+    headways, seen = Headways(), []
+    command = Command(1, "j1.aa", "level", "web")
+    with headways.of(command):
+        look = headways.observer()
+        other = threading.Thread(target=look, args=(Progress(3, 12, 0, 1.0, 3.0, 3.0),))
+        other.start()
+        other.join()
+        seen.append(headways.known())
+    assert seen == [{"j1.aa": Headway(3, 12, 3.0, 3.0)}]
+    assert headways.known() == {}
+    headways.observer()(Progress(3, 12, 0, 1.0, 3.0, 3.0))
+    assert headways.known() == {}, "nobody's errand"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.errors import Unavailable
-from bascule.model.items import Facts, Newest, State, Totals, Wish
+from bascule.model.items import Facts, Headway, Newest, State, Totals, Wish
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Report
 from bascule.replication.provider.folder import ProviderFolder
@@ -121,3 +121,23 @@ def test_machines_that_write_nothing_say_little(tmp_path: Path) -> None:
     for group in groups:
         put(folder, group, replace(REPLICATING, safe_as_of=1_800_000_030.0, seen_at=9.0))
     assert len(messages.written(said(reporter, 10.0))) < 50 * len(groups)
+
+
+def test_how_far_errands_are_is_said_every_ten_seconds_and_only_if_it_changed(tmp_path: Path) -> None:
+    far = {"j1.aa": Headway(1, 10, 1.0, 9.0)}
+    reporter = Reporter(ProviderFolder(tmp_path), "h1", None, lambda: dict(far))
+    first = reporter.next(0.0)
+    assert first is not None
+    reporter.kept(first, 1, 0.0)
+    assert reporter.next(5.0) is None
+    second = reporter.next(10.0)
+    assert second is not None
+    assert second.errands == far
+    assert messages.report_from(messages.written(second)) == second
+    assert len(messages.written(second)) < 200
+    reporter.kept(second, second.number, 10.0)
+    assert reporter.next(20.0) is None
+    far["j1.aa"] = Headway(2, 10, 1.0, 8.0)
+    third = reporter.next(20.0)
+    assert third is not None
+    assert third.errands == far

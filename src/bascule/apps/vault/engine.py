@@ -41,7 +41,7 @@ def running(
     queue = DurableQueue(catalog.engine, node)
     jobs = Jobs(catalog, queue, clock, ids)
     runner, nodes = Runner(jobs, catalog, queue, clock, ids), catalog.nodes()
-    lines = Lines(postings, partial(_way, catalog))
+    lines = Lines(postings, partial(_way, catalog), clock.now)
     recovery = RecoveryHosts(lines)
     runner.serve(workflows(Ends(SourceHosts(lines), recovery, HomeHosts(lines), AwayHosts(lines))), nodes)
     desks = service(catalog, jobs, entrance, recovery, clock, ids)

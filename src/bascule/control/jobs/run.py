@@ -13,11 +13,12 @@ from typing import TypeVar
 import structlog
 
 from bascule.model.errors import BasculeError, Cancelled, Unavailable, Underway
+from bascule.model.items import Headway
 from bascule.model.vault.item import Command, Fact, Side
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock
-from bascule.ports.sites import Order
+from bascule.ports.sites import Order, Waiting
 
 T = TypeVar("T")
 log = structlog.get_logger("control.jobs")
@@ -51,11 +52,13 @@ class Superseded(Exception):
 
 
 class Parked(Exception):
-    """There is nothing to do for so many seconds."""
+    """There is nothing to do for so many seconds; ``waits`` and ``headway`` say what is waited for."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, waits: str = "", headway: Headway | None = None) -> None:
         super().__init__(f"nothing to do for {seconds:g} s")
         self.seconds = seconds
+        self.waits = waits
+        self.headway = headway
 
 
 class Asked(Exception):
@@ -122,7 +125,7 @@ class Run:
         if done is not None:
             return done.value
         try:
-            value = self._patiently(lambda: act(self._order(name)))
+            value = self._patiently(name, lambda: act(self._order(name)))
         except BasculeError as error:
             failure = Failure(error.code, error.message, error.cure)
             self._note(name, TaskState.FAILED, None, failure)
@@ -134,7 +137,7 @@ class Run:
         """Go on when something is so; until then the attempt ends, and holds no thread."""
         if self._begin(name, firmly=False) is not None:
             return
-        if not self._patiently(lambda: is_so(self._order(name))):
+        if not self._patiently(name, lambda: is_so(self._order(name))):
             raise Parked(every_seconds)
         self._note(name, TaskState.SUCCEEDED, None, None)
 
@@ -183,6 +186,19 @@ class Run:
                 if known is not None:
                     now = self._desk.clock.now()
                     task = replace(known, state=state, ended=now, value=value, failure=failure)
+                    books.jobs.save(job.with_task(replace(task, waits="", headway=None)))
+
+        insist(self._desk.clock, note)
+
+    def _note_wait(self, name: str, parked: Parked) -> None:
+        """Say in a task what it waits for, where that is something else than before."""
+
+        def note() -> None:
+            with self._desk.catalog.writing() as books:
+                job = self.mine(books)
+                known = job.task(name)
+                if known is not None and (known.waits, known.headway) != (parked.waits, parked.headway):
+                    task = replace(known, waits=parked.waits, headway=parked.headway)
                     books.jobs.save(job.with_task(task))
 
         insist(self._desk.clock, note)
@@ -191,12 +207,15 @@ class Run:
         job = self._job
         return Order(job.vault, job.item, job.generation, job.turn, f"{job.id}/{name}")
 
-    def _patiently(self, act: Callable[[], Value]) -> Value:
+    def _patiently(self, name: str, act: Callable[[], Value]) -> Value:
         for seconds in _RETRY_SECONDS:
             try:
                 return act()
             except Underway as error:
-                raise Parked(LOOK_SECONDS) from error
+                headway = error.headway if isinstance(error, Waiting) else None
+                parked = Parked(LOOK_SECONDS, error.message, headway)
+                self._note_wait(name, parked)
+                raise parked from error
             except Unavailable:
                 self._desk.clock.sleep(seconds)
         return act()

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bascule.model.errors import Damaged
+from bascule.model.items import Headway
 from bascule.model.vault.item import Command, Move, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
 from bascule.model.vault.route import Route
@@ -67,7 +68,9 @@ def job_of(text: str) -> Job:
 
 
 def _task(fields: dict[str, Any]) -> Task:
-    return Task(**fields | {"state": TaskState(fields["state"]), "failure": _failure(fields["failure"])})
+    far = fields.get("headway")
+    parts = {"state": TaskState(fields["state"]), "failure": _failure(fields["failure"])}
+    return Task(**fields | parts | {"headway": Headway(**far) if far else None})
 
 
 def _failure(fields: dict[str, Any] | None) -> Failure | None:

@@ -154,6 +154,10 @@ class SqlHosts:
                 rows.execute(_MACHINES, (report.host, names))
             for group, fields in report.groups.items():
                 _merge(rows, report.host, group, fields)
+            rows.executemany(
+                "UPDATE orders SET headway=? WHERE host=? AND id=? AND result IS NULL",
+                [(json.dumps(asdict(far)), report.host, id) for id, far in report.errands.items()],
+            )
             _check_size(rows, report.host)
             rows.executemany(
                 "DELETE FROM facts WHERE host=? AND grp=?", [(report.host, group) for group in report.gone]

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from bascule.model.errors import Fenced
 from bascule.model.generations import family, number_of
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Json, Result
-from bascule.ports.vault.postings import Posting
+from bascule.ports.vault.postings import Posting, Standing
 
 from .hosts import add_order, refuse_stranger
 from .tables import Database, Rows
@@ -41,6 +42,22 @@ class SqlPostings:
                     (f"{posting.id}.{sequence}", posting.host, sequence),
                 )
         return result
+
+    def standing(self, host: str, id: str) -> Standing:
+        """Return how a posting stands."""
+        with self._database.read() as rows:
+            seen = rows.execute("SELECT seen_at FROM sight WHERE host=?", (host,)).fetchone()
+            mine = rows.execute("SELECT sequence, grp, headway FROM orders WHERE id=?", (id,)).fetchone()
+            if mine is None:
+                return Standing(seen[0] if seen else None)
+            sequence, group, text = mine
+            before = rows.execute(
+                "SELECT verb FROM orders WHERE host=? AND sequence<? AND grp=? AND result IS NULL"
+                " ORDER BY sequence",
+                (host, sequence, group),
+            ).fetchall()
+        headway = Headway(**json.loads(text)) if text else None
+        return Standing(seen[0] if seen else None, tuple(verb for (verb,) in before), headway)
 
     def said(self, host: str, group: str) -> Mapping[str, Json] | None:
         """Return what a host said last of the newest generation of a group that it has."""

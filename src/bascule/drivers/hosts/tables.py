@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-VERSION = 5
+VERSION = 6
 _FIRST = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, secret_digest TEXT NOT NULL, expires_at REAL NOT NULL, host TEXT NOT NULL);
@@ -50,7 +50,11 @@ ALTER TABLE orders ADD COLUMN ended_at REAL ;
 CREATE INDEX ended_orders ON orders (ended_at) WHERE ended_at IS NOT NULL;
 """
 
-STEPS = (_FIRST, _OF_VERSION_2, _OF_VERSION_3, _OF_VERSION_4, _OF_VERSION_5)
+_OF_VERSION_6 = """
+ALTER TABLE orders ADD COLUMN headway TEXT;
+"""
+
+STEPS = (_FIRST, _OF_VERSION_2, _OF_VERSION_3, _OF_VERSION_4, _OF_VERSION_5, _OF_VERSION_6)
 
 
 def steps(after: int) -> Iterator[str]:

@@ -12,14 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from zlib import crc32
 
 from bascule.model.errors import Refused, Underway
+from bascule.model.items import Headway
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Json, Result
 from bascule.model.vault.route import Route
-from bascule.ports.sites import Order, Purpose, RecoveryPoint
-from bascule.ports.vault.postings import Posting, Postings
+from bascule.ports.sites import Order, Purpose, RecoveryPoint, Waiting
+from bascule.ports.vault.postings import Posting, Postings, Standing
+
+_SILENT_SECONDS = 90.0
+"""Longer than a host that is in touch says nothing."""
 
 _REPLICATING = {"replicating", "machine is off"}
 
@@ -41,9 +46,10 @@ WayOf = Callable[[str, str], Way]
 class Lines:
     """Asks hosts, for both ends. Safe to use from several threads."""
 
-    def __init__(self, postings: Postings, way_of: WayOf) -> None:
+    def __init__(self, postings: Postings, way_of: WayOf, now: Callable[[], float]) -> None:
         self._postings = postings
         self._way_of = way_of
+        self._now = now
 
     def route(self, order: Order) -> Route:
         """Return the route of the item that is meant."""
@@ -103,8 +109,28 @@ class Lines:
         """Have a host do something and return what became of it; Underway until that is known."""
         result = self.ask(order, host, verb, arguments)
         if result is None:
-            raise Underway(f"host {host} has not told yet what became of {verb} {order.item}")
+            standing = self._postings.standing(host, _id(order))
+            raise Waiting(self._why(host, verb, standing), standing.headway)
         return result
+
+    def _why(self, host: str, verb: str, standing: Standing) -> str:
+        """Say what keeps a host from having answered, as far as that is known."""
+        silence = self._now() - standing.seen_at if standing.seen_at is not None else None
+        if silence is None:
+            return f"host {host} has never been heard of since it joined"
+        if silence > _SILENT_SECONDS:
+            since = datetime.fromtimestamp(self._now() - silence, UTC).isoformat(timespec="seconds")
+            return f"host {host} was not heard of since {since}: {verb} waits until it is back"
+        if standing.before:
+            return f"host {host} is to end {', '.join(standing.before)} first, then {verb}"
+        return f"host {host} was told to {verb}, and has not said what became of it"
+
+    def waited_for(self, order: Order, host: str) -> Waiting:
+        """Return what is waited for while a host copies or compares, by what it said last."""
+        said = self.said(order, host) or {}
+        trouble, state = said.get("trouble"), said.get("state", "not begun")
+        why = f": {trouble.get('message')}" if isinstance(trouble, Mapping) else ""
+        return Waiting(f"host {host} says of {order.item}: {state}{why}", _headway(said.get("headway")))
 
     def said(self, order: Order, host: str) -> Mapping[str, Json] | None:
         """Return what a host said last of the item, None if nothing or that it is gone."""
@@ -137,20 +163,25 @@ class SourceHosts:
         self._have(order, "protect", self._lines.wish(order))
 
     def is_seeded(self, order: Order) -> bool:
-        """Tell whether there is a point, and the host obeys the newest wish."""
-        return self._lines.has_point(order, self._lines.route(order).source)
+        """Tell that there is a point, and the host obeys the newest wish; else what is waited for."""
+        if not self._lines.has_point(order, source := self._lines.route(order).source):
+            raise self._lines.waited_for(order, source)
+        return True
 
     def resync(self, order: Order) -> int:
         """Have the source compare, and return the generation of its wish."""
         return self._have(order, "resync", {}).generation
 
     def is_equal(self, order: Order, resync: int) -> bool:
-        """Tell whether the source has heard the wish of that generation, and did all resyncs since."""
-        said = heard(self._lines.said(order, self._lines.route(order).source))
-        if said is None or _whole(said.get("generation")) < resync:
-            return False
+        """Tell that the source has heard the wish of that generation, and did all resyncs since."""
+        source = self._lines.route(order).source
+        said = heard(self._lines.said(order, source)) or {}
         wish = said.get("wish")
-        return isinstance(wish, Mapping) and _whole(said.get("resynced")) >= _whole(wish.get("resync"))
+        asked = _whole(wish.get("resync")) if isinstance(wish, Mapping) else None
+        is_heard = asked is not None and _whole(said.get("generation")) >= resync
+        if asked is None or not is_heard or _whole(said.get("resynced")) < asked:
+            raise self._lines.waited_for(order, source)
+        return True
 
     def unrelate(self, order: Order) -> None:
         """Have the source let go, and wait until it says that it has."""
@@ -285,8 +316,10 @@ class AwayHosts:
         self._have(order, "relate", policy=self._lines.policy(order), **self._lines.disks(order))
 
     def is_seeded_back(self, order: Order) -> bool:
-        """Tell whether that has a point."""
-        return self._lines.has_point(order, self._lines.route(order).recovery)
+        """Tell that that has a point; else what is waited for."""
+        if not self._lines.has_point(order, recovery := self._lines.route(order).recovery):
+            raise self._lines.waited_for(order, recovery)
+        return True
 
     def unrelate_back(self, order: Order) -> None:
         """Have it replicated no more."""
@@ -332,6 +365,16 @@ def _number(point: str) -> int:
     if not number.isdecimal():
         raise Refused(f"{point!r} is no point", cure="name it as the list of points does", code="bad-point")
     return int(number)
+
+
+def _headway(said: Json) -> Headway | None:
+    """Return how far a host says that it is, None for what is no headway."""
+    if not isinstance(said, Mapping):
+        return None
+    done, total, rate, left = (said.get(name) for name in Headway.__slots__)
+    if not (isinstance(done, int) and isinstance(total, int) and isinstance(rate, int | float)):
+        return None
+    return Headway(done, total, rate, left if isinstance(left, int | float) else None)
 
 
 def _whole(value: Json) -> int:

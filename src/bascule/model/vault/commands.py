@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
+from bascule.model.items import Headway
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 _TEXT_MAX = 2000
@@ -61,7 +62,8 @@ class Report:
     """What has changed on a host since report ``since``; 0 means that this is all there is.
 
     ``groups`` holds the fields of each group's facts that changed; ``gone`` the groups that are not protected
-    any more; ``machines`` what the host calls all machines that it has, None if that is as it was.
+    any more; ``machines`` what the host calls all machines that it has, None if that is as it was;
+    ``errands`` how far it is with commands that take their time, by their ids.
     """
 
     host: str
@@ -70,3 +72,4 @@ class Report:
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     machines: tuple[str, ...] | None = None
+    errands: Mapping[str, Headway] = field(default_factory=dict)

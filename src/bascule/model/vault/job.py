@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
 
+from bascule.model.items import Headway
+
 from .item import Command, Side
 from .machine import Machine
 
@@ -94,7 +96,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One step of a job as a person sees it. ``value`` is what it returned: the job's journal."""
+    """One step of a job as a person sees it. ``value`` is what it returned: the job's journal.
+
+    ``waits`` says what a step waits for that was begun, and ``headway`` how far that is, if somebody knows.
+    """
 
     name: str
     state: TaskState
@@ -102,6 +107,8 @@ class Task:
     ended: float | None = None
     value: Value = None
     failure: Failure | None = None
+    waits: str = ""
+    headway: Headway | None = None
 
 
 @dataclass(frozen=True, slots=True)

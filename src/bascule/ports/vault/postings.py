@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Json, Result
 
 
@@ -27,6 +28,19 @@ class Posting:
     arguments: Mapping[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a posting stands that has no result yet.
+
+    ``seen_at`` is when its host was heard of last, ``before`` the verbs of the group that the host carries
+    out first, ``headway`` how far it said that it is with this one.
+    """
+
+    seen_at: float | None
+    before: tuple[str, ...] = ()
+    headway: Headway | None = None
+
+
 class Postings(Protocol):
     """Commands to hosts as jobs give them. Thread-safe, and durable on return.
 
@@ -40,6 +54,9 @@ class Postings(Protocol):
         posting of a later generation or turn of the item was seen, Missing for a host that is not known,
         Refused for one that is revoked.
         """
+
+    def standing(self, host: str, id: str) -> Standing:
+        """Return how a posting stands, for somebody who waits for it."""
 
     def said(self, host: str, group: str) -> Mapping[str, Json] | None:
         """Return what a host said last of a group, None if nothing or that it is gone.

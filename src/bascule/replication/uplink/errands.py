@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
+from bascule.data.pipeline.flow.progress import Progress
 from bascule.model.errors import BasculeError, Damaged, Refused, Unavailable
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Command, Result
 from bascule.replication.provider.folder import put, told_of
 
@@ -103,6 +106,39 @@ def _read(path: Path) -> Errand:
         ) from error
 
 
+class Headways:
+    """How far errands are. Each is carried out in a thread of its own, which says so by what it transfers."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+        self._known: dict[str, Headway] = {}
+
+    @contextmanager
+    def of(self, command: Command) -> Iterator[None]:
+        """Take what this thread transfers in the block for what a command does."""
+        self._here.id = command.id
+        try:
+            yield
+        finally:
+            del self._here.id
+            self._known.pop(command.id, None)
+
+    def observer(self) -> Callable[[Progress], None]:
+        """Return who looks at a transfer that this thread begins; any thread may tell it."""
+        id: str = getattr(self._here, "id", "")
+
+        def look(seen: Progress) -> None:
+            if id:
+                far = Headway(seen.done_bytes, seen.total_bytes, seen.rate_bytes, seen.seconds_left)
+                self._known[id] = far
+
+        return look
+
+    def known(self) -> Mapping[str, Headway]:
+        """Return how far each errand is, by its command's id, where anything is transferred."""
+        return dict(self._known)
+
+
 class Hands:
     """Carry errands out, those of several groups at one time. ``told`` is called when one has ended."""
 
@@ -112,11 +148,13 @@ class Hands:
         verbs: Mapping[str, CarryOut],
         told: Callable[[], None],
         tries_seconds: tuple[float, ...] = _TRIES_SECONDS,
+        headways: Callable[[], Headways] = Headways,
     ) -> None:
         self._errands = errands
         self._verbs = verbs
         self._told = told
         self._tries_seconds = tries_seconds
+        self._headways = headways
         self._bell = threading.Event()
         self._at_work: dict[str, threading.Thread] = {}
         self._parting = threading.Event()
@@ -178,7 +216,8 @@ class Hands:
         log.info("replication.errand_began", command=command.id, verb=command.verb, item=command.group)
         for seconds in (*self._tries_seconds, None):
             try:
-                value = self._verbs[command.verb](command)
+                with self._headways().of(command):
+                    value = self._verbs[command.verb](command)
                 return Result.of(command, None, value=value)
             except Unavailable as error:
                 log.info("replication.errand_failed", command=command.id, reason=error.message)

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from bascule.model.errors import Unavailable
-from bascule.model.items import Wish, written
+from bascule.model.items import Headway, Wish, written
 from bascule.model.vault.commands import Json, Report
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
@@ -33,8 +33,19 @@ _UNSAID_OF_POLICY = {"before", "after"}
 class Reporter:
     """Finds out what to say. Use from one thread."""
 
-    def __init__(self, folder: ProviderFolder, host: str, machines: Machines | None = None) -> None:
-        """``machines`` tells what the host calls its machines; it may raise Unavailable."""
+    def __init__(
+        self,
+        folder: ProviderFolder,
+        host: str,
+        machines: Machines | None = None,
+        errands: Callable[[], Mapping[str, Headway]] = dict,
+    ) -> None:
+        """``machines`` tells what the host calls its machines; it may raise Unavailable.
+
+        ``errands`` tells how far commands are that take their time.
+        """
+        self._errands = errands
+        self._errands_said: dict[str, Headway] = {}
         self._folder = folder
         self._machines = machines or (lambda: ())
         self._listed: tuple[str, ...] | None = None
@@ -59,18 +70,25 @@ class Reporter:
             if (changed := self._changed(group, fields, held))
         }
         gone = tuple(sorted(self._said.keys() - found.keys()))
-        if not groups and not gone and machines is None:
+        errands = self._changed_errands() if "headway" not in held else {}
+        if not groups and not gone and machines is None and not errands:
             return None
-        return Report(self._host, self._number + 1, self._number, groups, gone, machines)
+        return Report(self._host, self._number + 1, self._number, groups, gone, machines, errands)
+
+    def _changed_errands(self) -> Mapping[str, Headway]:
+        known = self._errands()
+        self._errands_said = {id: far for id, far in self._errands_said.items() if id in known}
+        return {id: far for id, far in known.items() if self._errands_said.get(id) != far}
 
     def kept(self, report: Report, number: int, now: float) -> None:
         """Hear which report the vault has kept: this one, or it wants to hear everything."""
         if number != report.number:
-            self._number, self._said = 0, {}
+            self._number, self._said, self._errands_said = 0, {}, {}
             self._listed, self._listed_at = None, float("-inf")
             return
         self._number = number
-        if report.since == 0 or _says(report, _TIMELY):
+        self._errands_said |= report.errands
+        if report.since == 0 or report.errands or _says(report, _TIMELY):
             self._timely_at = now
         if report.since == 0 or _says(report, _SLOW):
             self._slow_at = now

@@ -20,7 +20,7 @@ from bascule.ports.vault.pki import Credentials
 from bascule.replication.provider.folder import ProviderFolder
 from bascule.wire.control import messages
 
-from .errands import CarryOut, Errands, Hands
+from .errands import CarryOut, Errands, Hands, Headways
 from .joining import renew
 from .journal import Journal
 from .line import Line
@@ -61,9 +61,11 @@ class Uplink:
     ) -> None:
         """``verbs`` are what the vault may have done beside wishes, each by its name.
 
-        Whoever knows the host's machines sets ``machines``, before it runs.
+        Who knows the host's machines sets ``machines``, and what verbs tell how far they are ``headways``,
+        before it runs.
         """
         self.machines: Machines | None = None
+        self.headways = Headways()
         self._folder = folder
         self._desk = Desk(folder.path)
         self._credentials = credentials
@@ -71,7 +73,7 @@ class Uplink:
         self._ids = ids
         self._pace = pace
         self._errands = Errands(self._desk.errands)
-        self._hands = Hands(self._errands, verbs or {}, self._tell_soon)
+        self._hands = Hands(self._errands, verbs or {}, self._tell_soon, headways=lambda: self.headways)
         # One of the two threads at a time has to do with the journal.
         self._hearing = threading.Lock()
         self._news = threading.Event()
@@ -112,7 +114,7 @@ class Uplink:
                     if seen is not None:
                         self._commands.hang_up()
                     seen = papers
-                    reporter = Reporter(self._folder, papers.host, self.machines) if papers else None
+                    reporter = self._reporter(papers.host) if papers else None
                     self._wake.set()
                 if reporter is not None:
                     self._tell(reporter)
@@ -122,6 +124,9 @@ class Uplink:
                 failures += 1
                 pause = self._pause(error, failures)
                 log.info("replication.report_failed", reason=error.message)
+
+    def _reporter(self, host: str) -> Reporter:
+        return Reporter(self._folder, host, self.machines, self.headways.known)
 
     def _tell(self, reporter: Reporter) -> None:
         report = reporter.next(self._clock.monotonic())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bascule.model.errors import BasculeError, Refused, Unavailable
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Command, Json, Report, Result
 
 from .strict import Fields, packed, parsed, refuse
@@ -24,6 +25,8 @@ COMMANDS_MAX = 64
 GROUPS_MAX = 4096
 # What an errand may answer: a list of some hundred points. All of an exchange fit into what a guest may say.
 VALUE_CHARACTERS = 32 << 10
+# How many a host tells the headway of, in one report.
+ERRANDS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,11 @@ def written(message: Registration | Renewal | Exchange | Report) -> bytes:
         return _packed(
             host=message.host, after=message.after, results=[_result_document(r) for r in message.results]
         )
-    rest = {"gone": list(message.gone)} if message.gone else {}
+    rest: dict[str, Json] = {"gone": list(message.gone)} if message.gone else {}
     if message.machines is not None:
         rest["machines"] = list(message.machines)
+    if message.errands:
+        rest["errands"] = {id: _headway_document(headway) for id, headway in message.errands.items()}
     return _packed(
         host=message.host, number=message.number, since=message.since, groups=message.groups, **rest
     )
@@ -148,6 +153,7 @@ def report_from(data: bytes) -> Report:
         checked,
         found.texts("gone", GROUPS_MAX),
         found.texts("machines", GROUPS_MAX) if found.has("machines") else None,
+        _headways(found.mapping("errands")) if found.has("errands") else {},
     )
 
 
@@ -188,6 +194,24 @@ def error_from(data: bytes) -> BasculeError:
 def renewal_words(vault: str, host: str, serial: str, request: str) -> bytes:
     """Return what the old key signs, so that a proof serves this renewal and no other purpose."""
     return "\n".join(("bascule renewal 1", vault, host, serial, request)).encode()
+
+
+def _headway_document(headway: Headway) -> Mapping[str, Json]:
+    left = headway.seconds_left
+    said = {"done": headway.done_bytes, "total": headway.total_bytes, "rate": round(headway.rate_bytes)}
+    return {**said, **({} if left is None else {"left": round(left)})}
+
+
+def _headways(found: Mapping[str, Json]) -> Mapping[str, Headway]:
+    if len(found) > ERRANDS_MAX:
+        refuse(f"{len(found)} errands, {ERRANDS_MAX} at most")
+    names = Fields({name: name for name in found})
+    return {names.word(name): _headway(Fields(_object(fields))) for name, fields in found.items()}
+
+
+def _headway(found: Fields) -> Headway:
+    left = float(found.whole("left")) if found.has("left") else None
+    return Headway(found.whole("done"), found.whole("total"), float(found.whole("rate")), left)
 
 
 def _result_document(result: Result) -> dict[str, Json]:

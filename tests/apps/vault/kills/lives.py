@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +96,7 @@ class Life:
                 self.desk.path("hosts.deaths"),
                 self.of_hosts,
             )
-        wait_until(lambda: len(self.ask("fabrics.servers", vault=VAULT)) == len(self._hosts), 60, "the hosts")
+        self._wait(lambda: len(self.ask("fabrics.servers", vault=VAULT)) == len(self._hosts), "the hosts")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,7 +131,7 @@ class Life:
                 return True
             return False
 
-        wait_until(is_answered, _PATIENCE_SECONDS, f"an answer to {what}; {self.said()}")
+        self._wait(is_answered, f"an answer to {what}")
         return found[0]
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -160,6 +160,18 @@ class Life:
         logs = sorted(self.desk.path("logs").iterdir())
         return "".join(f"\n== {path.name}\n{path.read_text()[-1500:]}" for path in logs)
 
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for as long as somebody still dies: who comes back every few seconds gets little done."""
+        while True:
+            died = self.deaths("servers").total() + self.deaths("hosts").total()
+            try:
+                wait_until(condition, _PATIENCE_SECONDS, what)
+            except TimeoutError as error:
+                if self.deaths("servers").total() + self.deaths("hosts").total() == died:
+                    raise TimeoutError(f"{error}{self.said()}") from error
+            else:
+                return
+
     def _start(self, what: str, *words: str | Path) -> None:
         log = self.desk.path("logs") / f"{what}-{len(self._processes)}"
         command = [sys.executable, "-m", f"tests.apps.vault.kills.{what}", *map(str, words)]
@@ -181,7 +193,7 @@ class Life:
                 return False
             return True
 
-        wait_until(is_up, _PATIENCE_SECONDS, f"server {number}; {self.said()}")
+        self._wait(is_up, f"server {number}")
         if number:
             return
         self._insist("vaults.create", name=VAULT)
@@ -222,7 +234,7 @@ class Life:
             found[0] = self.jobs()
             return all(job["state"] not in ("queued", "running") for job in found[0])
 
-        wait_until(is_settled, _PATIENCE_SECONDS, f"the end of jobs; {self.said()}")
+        self._wait(is_settled, "the end of jobs")
         failed = [job for job in found[0] if job["state"] not in ("succeeded", "waiting for a person")]
         assert not failed, failed
         return found[0]

@@ -169,6 +169,7 @@ def _details(job: Job, name: str) -> Mapping[str, object]:
 
 def _task(job: Job, task: Task) -> Mapping[str, object]:
     state, description = scenarios.TASK_STATES[task.state]
+    description = _standing(task) or description
     name = scenarios.task_name(job, task.name)
     return {
         **{"taskId": f"{job.id}/{name}", "name": name, "friendlyName": task.name},
@@ -177,6 +178,15 @@ def _task(job: Job, task: Task) -> Mapping[str, object]:
         "customDetails": {"instanceType": "TaskDetails"},
         "errors": [],
     }
+
+
+def _standing(task: Task) -> str:
+    """Say what a task waits for and how far that is, empty for one that waits for nothing."""
+    far = task.headway
+    if not task.waits or far is None or not far.total_bytes:
+        return task.waits
+    left = "" if far.seconds_left is None else f", {far.seconds_left:.0f} s left"
+    return f"{far.done_bytes / far.total_bytes:.0%} of {far.total_bytes} bytes{left}: {task.waits}"
 
 
 def _errors(job: Job) -> Iterable[Mapping[str, object]]:

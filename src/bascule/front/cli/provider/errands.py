@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from bascule.recovery.errands.verbs import Place
     from bascule.recovery.site import Site
     from bascule.replication.provider.folder import ProviderFolder
+    from bascule.replication.uplink.errands import Headways
 
 log = structlog.get_logger(__name__)
 
 
 def verbs_of(
-    tools: Tools, provider: ProviderFolder, host: str, replicas: Path
+    tools: Tools, provider: ProviderFolder, host: str, replicas: Path, headways: Headways
 ) -> Mapping[str, Callable[[Command], str]]:
     """Return the verbs, each by its name."""
     from bascule.front.cli.replica.words import Where, site_at
@@ -42,7 +43,7 @@ def verbs_of(
                 code="no-host",
             )
         where = Where(place.store, words, replicas, Path(place.key_file), None)
-        with site_at(tools, where, tools.open_hypervisor(words), _say) as site:
+        with site_at(tools, where, tools.open_hypervisor(words), _say, headways.observer) as site:
             yield site
 
     sides = Sides(tools, provider, host, lambda command, words: open_at(Place.of(command), words))

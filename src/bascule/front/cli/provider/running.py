@@ -20,7 +20,9 @@ from .lending import Lending
 from .naming import FolderPath, provider_of
 
 if TYPE_CHECKING:
+    from bascule.replication.provider.folder import ProviderFolder
     from bascule.replication.provider.workshop import Workshop
+    from bascule.replication.uplink.uplink import Uplink
 
 app = typer.Typer(
     name="provider",
@@ -77,7 +79,6 @@ def run(
       bascule provider run /srv/provider --limit 50M,5M@mon-fri/08:00-18:00 --threads 8
     """
     from bascule.replication.provider.conductor import Conductor
-    from bascule.replication.uplink.uplink import Uplink
 
     tools, screen = tools_of(context), Screen(is_json=is_json)
     stop = threading.Event()
@@ -91,10 +92,20 @@ def run(
         provider = provider_of(tools, folder)
         room = replicas or provider.path / "replicas"
         screen.event("running", *_greeting(tools, folder, room if host else None))
-        verbs = verbs_of(tools, provider, host, room)
-        uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
-        uplink.machines = partial(_machines, tools, host) if host else None
+        uplink = _uplink(tools, provider, host, room)
         Conductor(provider, shop, uplink.run).run(partial(wait_for, stop))
+
+
+def _uplink(tools: Tools, provider: ProviderFolder, host: str, room: Path) -> Uplink:
+    from bascule.replication.uplink.errands import Headways
+    from bascule.replication.uplink.uplink import Uplink
+
+    headways = Headways()
+    verbs = verbs_of(tools, provider, host, room, headways)
+    uplink = Uplink(provider, tools.credentials, tools.clock, tools.ids, verbs=verbs)
+    uplink.headways = headways
+    uplink.machines = partial(_machines, tools, host) if host else None
+    return uplink
 
 
 def _greeting(tools: Tools, folder: Path, room: Path | None) -> tuple[Document, list[str]]:

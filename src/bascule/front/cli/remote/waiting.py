@@ -101,9 +101,11 @@ def raise_failure(job: Document) -> None:
 
 
 def tasks_of(job: Document) -> Iterator[tuple[str, str, str]]:
-    """Yield the tasks of a job: name, state, how long it took."""
+    """Yield the tasks of a job: name, state, how long it took or what it waits for."""
     for one in properties(job).get("tasks") or ():
-        yield str(one["friendlyName"]), str(one["state"]), _took(one)
+        state, said = str(one["state"]), str(one.get("stateDescription") or "")
+        waits = said if state == "InProgress" != said else ""
+        yield str(one["friendlyName"]), state, waits or _took(one)
 
 
 def _watched(server: Server, name: str, look: Callable[[Document], None]) -> Document:

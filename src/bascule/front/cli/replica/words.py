@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -15,6 +15,7 @@ from bascule.front.cli.words.options import host_of, tools_of
 from bascule.front.cli.words.unlocking import KeyOptions, opened
 
 if TYPE_CHECKING:
+    from bascule.data.pipeline.flow.progress import Observer
     from bascule.front.cli.tools import Tools
     from bascule.ports.hypervisors import Hypervisor
     from bascule.recovery.record import Record, Say
@@ -68,8 +69,14 @@ def site_of(context: typer.Context, where: Where, screen: Screen) -> Iterator[Si
 
 
 @contextmanager
-def site_at(tools: Tools, where: Where, hypervisor: Hypervisor, say: Say) -> Iterator[Site]:
-    """Open a store for a host that is open."""
+def site_at(
+    tools: Tools,
+    where: Where,
+    hypervisor: Hypervisor,
+    say: Say,
+    observer: Callable[[], Observer | None] = lambda: None,
+) -> Iterator[Site]:
+    """Open a store for a host that is open; ``observer`` returns who looks at a transfer that begins."""
     from bascule.data.pipeline.flow.conduct import Conduct
     from bascule.data.pipeline.flow.progress import Meter
     from bascule.recovery.record import Records
@@ -88,7 +95,7 @@ def site_at(tools: Tools, where: Where, hypervisor: Hypervisor, say: Say) -> Ite
             hypervisor,
             serving,
             tools.images(),
-            lambda: Conduct(Meter(tools.clock), workers=where.workers, readers=where.workers),
+            lambda: Conduct(Meter(tools.clock, observer()), workers=where.workers, readers=where.workers),
             records,
             tools.ids,
             tools.who,

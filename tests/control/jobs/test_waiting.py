@@ -1,0 +1,56 @@
+"""What a step waits for is told with its task, and how far that is, for as long as it waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bascule.control.jobs.run import Ending, Run
+from bascule.drivers.catalog.catalog import SqlCatalog
+from bascule.drivers.sites.fake import FakeSites
+from bascule.model.items import Headway
+from bascule.model.vault.item import Command, Fact
+from bascule.model.vault.job import JobState, Task
+from bascule.ports.sites import Order, Waiting
+from lab.waiting import wait_until
+from tests.control.vaults import ITEM, VAULT, start
+
+FAR = Headway(3 << 20, 12 << 20, 1e6, 9.0)
+
+
+def test_a_step_says_what_it_waits_for_until_it_has_ended(tmp_path: Path) -> None:
+    said: list[Waiting] = [Waiting("host h1 was not heard of since noon")]
+
+    def enable(run: Run) -> Ending:
+        def act(_order: Order) -> str:
+            if said:
+                raise said[0]
+            return "done"
+
+        run.step("copy it", act)
+        return Ending(Fact.RELATED)
+
+    catalog = SqlCatalog(str(tmp_path / "c.db"))
+    node = start(catalog, FakeSites(tmp_path / "w.db"), {Command.ENABLE: enable})
+
+    def task() -> Task | None:
+        return node.jobs.get(VAULT, job.id).task("copy it")
+
+    def waits(text: str, far: Headway | None) -> bool:
+        found = task()
+        return found is not None and (found.waits, found.headway) == (text, far)
+
+    try:
+        job = node.jobs.submit(VAULT, ITEM, Command.ENABLE)
+        wait_until(lambda: waits("host h1 was not heard of since noon", None), what="what is waited for")
+        said[0] = Waiting("host h1 was told to level", FAR)
+        node.jobs.tell(VAULT, ITEM)
+        wait_until(lambda: waits("host h1 was told to level", FAR), what="how far it is")
+        said.clear()
+        wait_until(lambda: node.jobs.get(VAULT, job.id).state is JobState.QUEUED, what="the job to rest")
+        node.jobs.tell(VAULT, ITEM)
+        assert node.ended(job).state is JobState.SUCCEEDED
+        found = task()
+        assert found is not None
+        assert (found.value, found.waits, found.headway) == ("done", "", None)
+    finally:
+        node.stop()
