@@ -59,9 +59,9 @@ def shape(
 
     With --address a guest that asks for a lease gets that address: in a network of kind user or isolated of a
     QEMU host, and in a network of libvirt's with DHCP, where it is reserved while the machine is defined.
-    Elsewhere somebody else's server decides. A guest with a fixed address keeps it wherever it is, for nobody looks
-    into the guest: choose a network here in which that address is right. A network of kind user becomes one
-    with --address: its gateway is the first address of the network.
+    Elsewhere somebody else's server decides. A guest with a fixed address keeps it wherever it is, for nobody
+    looks into the guest: choose a network here in which that address is right. A network of kind user becomes
+    one with --address: its gateway is the first address of the network.
 
     \b
     Examples:
