@@ -12,7 +12,7 @@ from bascule.front.cli.app import build
 
 NOUNS = (
     *("store", "key", "machine", "provider", "replica", "door"),
-    *("profile", "vault", "site", "host", "policy", "item", "point", "job", "event", "record"),
+    *("profile", "vault", "site", "host", "policy", "mapping", "item", "point", "job", "event", "record"),
     *("principal", "role"),
 )
 COMMANDS = [
@@ -59,6 +59,8 @@ COMMANDS = [
     *(("host", verb) for verb in ("ls", "revoke")),
     ("policy",),
     *(("policy", verb) for verb in ("set", "ls", "remove")),
+    ("mapping",),
+    *(("mapping", verb) for verb in ("create", "ls", "remove")),
     ("item",),
     *(("item", verb) for verb in ("ls", "show", "protect", "resync", "unprotect", "test", "clean-up")),
     *(("item", verb) for verb in ("fail-over", "change-point", "commit", "cancel")),

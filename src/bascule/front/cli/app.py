@@ -38,6 +38,7 @@ _SHELF = {
     "site": "sides.site:app",
     "host": "sides.host:app",
     "policy": "sides.policy:app",
+    "mapping": "sides.mapping:app",
     "item": "item.app:app",
     "point": "item.point:app",
     "job": "watching.job:app",

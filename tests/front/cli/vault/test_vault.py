@@ -73,9 +73,13 @@ def test_a_machine_is_protected_by_commands_and_the_server_may_be_killed_meanwhi
     operator.join("two", "--host", desk.path("two"))
     ok("policy", "set", "quick", "--every", "1s")
     wait_until(lambda: bool(operator.rows("site", "machines", "paris")), 60, "a machine")
-    route = ("--from", "one", "--to", "two", "--policy", "quick")
     store = ("--store", desk.store, "--key-file", desk.path("main.key"))
-    begun = ok("item", "protect", "web", *route, *store, "--json").document["job"]
+    ok("site", "leads", "paris", "--to", "two", *store)
+    assert ok("site", "leads", "paris").out.startswith("paris leads to two, by ")
+    ok("mapping", "create", "shops", "--site", "paris", "--policy", "quick")
+    assert [one["name"] for one in operator.rows("mapping", "ls")] == ["shops"]
+    route = ("--from", "one", "--policy", "quick")
+    begun = ok("item", "protect", "web", *route, "--json").document["job"]
     operator.server.kill()
     operator.server.restart()
     waited = ok("job", "wait", begun["id"])

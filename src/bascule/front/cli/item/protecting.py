@@ -8,16 +8,14 @@ import typer
 
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.remote import finding
-from bascule.front.cli.remote.options import Profile, Vault, properties, server_of
-from bascule.front.cli.remote.server import Server
-from bascule.front.cli.remote.waiting import Wait, end_of, finish, raise_failure, view_of
+from bascule.front.cli.remote.options import Profile, Vault, server_of
+from bascule.front.cli.remote.waiting import Wait, end_of, finish
 from bascule.front.cli.words.agreeing import Yes
 from bascule.front.cli.words.options import Json
 
-from .words import Item, Order
+from .words import Item, Order, until_protected
 
 _KIND = "HyperVReplicaAzure"
-_LOOK_SECONDS = 0.5
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)]
@@ -102,7 +100,7 @@ def protect(
         return
     screen.note(f"{said}: job {begun.job}.")
     end_of(server, screen, begun.job)
-    found = _protected(server, screen, finding.Place(fabric, fabric, name))
+    found = until_protected(server, screen, finding.Place(fabric, fabric, name))
     screen.show(found, [f"{name} is protected."])
 
 
@@ -151,24 +149,6 @@ def unprotect(
         told.give("purge", f"Ending the protection of {name} without its host")
         return
     told.give("delete", f"Ending the protection of {name}", {"properties": {}})
-
-
-def _protected(server: Server, screen: Screen, place: finding.Place) -> finding.Document:
-    """Wait until an item is protected: its first copy is there, and a job has found it good."""
-    screen.note("  the first copy goes on")
-    job = ""
-    with view_of(screen) as view:
-        while True:
-            found = server.get("replication_protected_items.get", *place)
-            if properties(found)["protectionState"] == "Protected":
-                return found
-            going = str(properties(found)["currentScenario"]["jobId"]).rpartition("/")[2]
-            job = job if going == "None" else going
-            if job:
-                seen = server.get("replication_jobs.get", job)
-                view.look(seen)
-                raise_failure(seen)
-            server.clock.sleep(_LOOK_SECONDS)
 
 
 COMMANDS = (protect, resync, unprotect)

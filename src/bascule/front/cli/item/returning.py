@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from bascule.front.cli.remote.options import Profile, Vault
-from bascule.front.cli.remote.waiting import Wait
+from bascule.front.cli.remote.waiting import Wait, end_of
 from bascule.front.cli.words.agreeing import Yes
 from bascule.front.cli.words.options import Json
 
-from .words import Item, Order
+from .words import Item, Order, until_protected
 
 _KIND = "HyperVReplicaAzure"
 
@@ -33,7 +33,15 @@ def reprotect(
     """
     told = Order(context, name, vault, profile, wait, is_json).open()
     body = {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": _KIND}}
-    told.give("reprotect", f"Replicating {name} from where it runs", {"properties": body})
+    said = f"Replicating {name} from where it runs"
+    if not wait:
+        told.give("reprotect", said, {"properties": body})
+        return
+    begun = told.begin("reprotect", {"properties": body})
+    told.screen.note(f"{said}: job {begun.job}.")
+    end_of(told.server, told.screen, begun.job)
+    found = until_protected(told.server, told.screen, told.place)
+    told.screen.show(found, [f"{name} is protected from there."])
 
 
 def fail_back(
@@ -52,7 +60,9 @@ def fail_back(
 ) -> None:
     """Bring a machine home: beside its old disks new ones become level with it, then it changes over.
 
-    Commit it then, and reprotect, to be protected as in the beginning.
+    The job waits before the machine is shut down over there. With --wait you are asked at a terminal, and
+    with --yes, or in a script, it goes on; without, `bascule job resume` lets it. Commit it then, and
+    reprotect, to be protected as in the beginning.
 
     \b
     Example:
@@ -60,15 +70,18 @@ def fail_back(
     """
     told = Order(context, name, vault, profile, wait, is_json, yes).open()
     here, there = told.sides
-    told.agree(
-        f"{name}: home from {there} to {here}; it is shut down there, and started here with all it wrote."
-    )
+
+    def level() -> str:
+        told.agree(f"{name}: the disks at {here} are level. Now shut down at {there}, and started at {here}.")
+        return "yes"
+
+    told.agree(f"{name}: home from {there} to {here}, with all that it wrote over there.")
     option = "ForDownTime" if download else "ForSynchronization"
     body = {
         "failoverDirection": "RecoveryToPrimary",
         "providerSpecificDetails": {"instanceType": f"{_KIND}Failback", "dataSyncOption": option},
     }
-    told.give("planned_failover", f"Bringing {name} home to {here}", {"properties": body})
+    told.give("planned_failover", f"Bringing {name} home to {here}", {"properties": body}, level)
 
 
 COMMANDS = (reprotect, fail_back)

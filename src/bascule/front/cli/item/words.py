@@ -10,8 +10,8 @@ import typer
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.remote import finding
 from bascule.front.cli.remote.options import properties, server_of
-from bascule.front.cli.remote.server import Server
-from bascule.front.cli.remote.waiting import finish
+from bascule.front.cli.remote.server import Begun, Server
+from bascule.front.cli.remote.waiting import Answer, finish, raise_failure, view_of
 from bascule.front.cli.words.agreeing import agreed
 
 Item = Annotated[
@@ -19,6 +19,7 @@ Item = Annotated[
     typer.Argument(metavar="ITEM", help="An item: its name, or SITE/NAME.", show_default=False),
 ]
 _GROUP = "replication_protected_items"
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,31 @@ class Told(NamedTuple):
         """Say what is about to happen, and ask if somebody is there."""
         agreed(self.screen, consequence, yes=self.order.yes)
 
-    def give(self, verb: str, said: str, body: dict[str, Any] | None = None) -> finding.Document:
+    def begin(self, verb: str, body: dict[str, Any] | None = None) -> Begun:
+        """Give the command."""
+        return self.server.begin(f"{_GROUP}.{verb}", *self.place, *(() if body is None else (body,)))
+
+    def give(
+        self, verb: str, said: str, body: dict[str, Any] | None = None, answer: Answer | None = None
+    ) -> finding.Document:
         """Give the command, and wait for its end if that was asked for."""
-        more = () if body is None else (body,)
-        begun = self.server.begin(f"{_GROUP}.{verb}", *self.place, *more)
-        return finish(self.server, self.screen, begun, said, wait=self.order.wait)
+        begun = self.begin(verb, body)
+        return finish(self.server, self.screen, begun, said, wait=self.order.wait, answer=answer)
+
+
+def until_protected(server: Server, screen: Screen, place: finding.Place) -> finding.Document:
+    """Wait until an item is protected: its first copy is there, and a job has found it good."""
+    screen.note("  the first copy goes on")
+    job = ""
+    with view_of(screen) as view:
+        while True:
+            found = server.get("replication_protected_items.get", *place)
+            if properties(found)["protectionState"] == "Protected":
+                return found
+            going = str(properties(found)["currentScenario"]["jobId"]).rpartition("/")[2]
+            job = job if going == "None" else going
+            if job:
+                seen = server.get("replication_jobs.get", job)
+                view.look(seen)
+                raise_failure(seen)
+            server.clock.sleep(_LOOK_SECONDS)

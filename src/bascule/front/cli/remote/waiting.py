@@ -20,6 +20,7 @@ from .options import properties
 from .server import Begun, Server
 
 Document = Mapping[str, Any]
+Answer = Callable[[], str]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the end of the job, and show its tasks meanwhile.")
 ]
@@ -37,7 +38,9 @@ class View(Protocol):
         """Show a job as it is now."""
 
 
-def finish(server: Server, screen: Screen, begun: Begun, said: str, *, wait: bool) -> Document:
+def finish(
+    server: Server, screen: Screen, begun: Begun, said: str, *, wait: bool, answer: Answer | None = None
+) -> Document:
     """Say that a command was taken, and wait for its end if that is wished; return its job."""
     if not begun.job:
         screen.show(begun.value, [f"{said}: done."])
@@ -49,18 +52,24 @@ def finish(server: Server, screen: Screen, begun: Begun, said: str, *, wait: boo
         )
         return job
     screen.note(f"{said}: job {begun.job}.")
-    found = end_of(server, screen, begun.job)
+    found = end_of(server, screen, begun.job, answer)
     took = _took(properties(found))
     screen.show({"job": found}, [f"{said}: done{f', in {took}' if took else ''}."])
     return found
 
 
-def end_of(server: Server, screen: Screen, job: str) -> Document:
-    """Wait for the end of a job, and return it; raise what it failed by, or that it asks something."""
-    with view_of(screen) as view:
-        found = _watched(server, job, view.look)
-    raise_failure(found)
-    return found
+def end_of(server: Server, screen: Screen, job: str, answer: Answer | None = None) -> Document:
+    """Wait for the end of a job, and return it; raise what it failed by, or that it asks something.
+
+    What it asks is answered by ``answer``, if there is one: by words for the job.
+    """
+    while True:
+        with view_of(screen) as view:
+            found = _watched(server, job, view.look)
+        if properties(found)["state"] != "Suspended" or answer is None:
+            raise_failure(found)
+            return found
+        server.begin("replication_jobs.resume", job, {"properties": {"comments": answer()}})
 
 
 def view_of(screen: Screen) -> AbstractContextManager[View]:
