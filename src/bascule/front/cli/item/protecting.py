@@ -88,6 +88,8 @@ def protect(
     on = finding.host(server, source)
     fabric = finding.fabric_of(on)
     ours = finding.target(server, recovery, store, key_file)
+    if not recovery and not finding.has_group(server, fabric, policy):
+        ours = finding.settings_of(server, fabric) | ours
     asked = {
         "policyId": f"{server.home}/replicationPolicies/{policy}",
         "protectableItemId": finding.machine(server, on, machine or name)["id"],

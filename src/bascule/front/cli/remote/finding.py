@@ -69,6 +69,31 @@ def target(server: Server, recovery: str, store: str, key_file: str) -> dict[str
     return {word: value for word, value in said.items() if value}
 
 
+def has_group(server: Server, fabric: str, policy: str) -> bool:
+    """Has a site a protection group with a policy, which says where its machines lead?"""
+    group = "replication_protection_container_mappings.list_by_replication_protection_containers"
+    known = server.all(group, fabric, fabric)
+    return any(str(properties(one)["policyFriendlyName"]).casefold() == policy.casefold() for one in known)
+
+
+def settings_of(server: Server, fabric: str) -> dict[str, str]:
+    """Return where the machines of a site lead, as was said for it or for its vault."""
+    said: dict[str, str] = {}
+    for path in ("basculeRecoverySettings", f"replicationFabrics/{fabric}/basculeRecoverySettings"):
+        try:
+            found = properties(server.send("GET", path))
+        except Missing:
+            continue
+        said |= {word: str(value) for word, value in found.items() if value}
+    if "recoveryServicesProviderId" not in said:
+        raise Refused(
+            f"who takes over the machines of {fabric} is not said",
+            cure=f"name the host with --to, or once for all: `bascule site leads {fabric}`",
+            code="no-target",
+        )
+    return said
+
+
 def fabric_of(one: Document) -> str:
     """Return the fabric that something is in, by its id."""
     words = str(one["id"]).split("/")
