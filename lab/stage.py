@@ -90,6 +90,8 @@ class Stand:
         self._machines = machines or QemuHost(folder / name, SystemClock(), SystemIds(), "tcg")
         self.places: dict[str, str] = {}  # what is said in the place of an argument
         self.settings = os.environ | {
+            "BASCULE_CONFIG": str(folder / f"{name}-config"),
+            "BASCULE_TRACE": "1",
             "BASCULE_KEY_FILE": "main.key",
             "BASCULE_HOST": self.words,
             "BASCULE_PROVIDER": f"{name}-provider",
@@ -261,6 +263,12 @@ class Stage:
                 return [point.number for point in self._vault(objects).points(group)]
             except Missing:
                 return []
+
+    def changed_bytes(self, group: str) -> int:
+        """Return how many bytes the points of a group changed, all together."""
+        with closing(LocalStore(self.path("store"))) as objects:
+            points = self._vault(objects).points(group)
+            return sum(disk.changed_bytes for one in points for each in one.machines for disk in each.disks)
 
     def vault_groups(self) -> list[str]:
         """Return the groups in the store."""

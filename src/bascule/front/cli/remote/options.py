@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bascule.front.cli.printing.screen import Screen
+from bascule.front.cli.printing.screen import Screen, say
 from bascule.front.cli.printing.tables import table
 from bascule.front.cli.words.options import tools_of
 
@@ -43,7 +44,20 @@ def server_of(context: typer.Context, profile: str = "", vault: str = "") -> Ser
     tools = tools_of(context)
     profiles = Profiles(tools.settings)
     vault = vault or tools.settings.get("BASCULE_VAULT", "")
-    return Server(profiles, profiles.get(profile), vault, tools.clock)
+    trace = _tracing(tools.settings.get("BASCULE_TRACE", ""))
+    return Server(profiles, profiles.get(profile), vault, tools.clock, trace)
+
+
+def _tracing(wanted: str) -> Callable[[str, str], None] | None:
+    """Return what shows requests: those that change something for ``1``, every one for ``all``."""
+    if not wanted:
+        return None
+
+    def show(method: str, path: str) -> None:
+        if method != "GET" or wanted == "all":
+            say(f"  > {method} {path}", sys.stderr)
+
+    return show
 
 
 def listed(

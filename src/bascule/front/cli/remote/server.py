@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Document = Mapping[str, Any]
+Trace = Callable[[str, str], None]
+"""Hears of each request: its method and its path."""
 
 GROUP = "bascule"
 """The resource group of a vault that is made without naming one."""
@@ -43,8 +45,11 @@ class Begun(NamedTuple):
 class Server:
     """Asked as whoever a profile is; ``vault`` is the one that is meant."""
 
-    def __init__(self, profiles: Profiles, profile: Profile, vault: str, clock: Clock) -> None:
+    def __init__(
+        self, profiles: Profiles, profile: Profile, vault: str, clock: Clock, trace: Trace | None = None
+    ) -> None:
         self.profile = profile
+        self._trace = trace
         self.clock = clock
         self._profiles = profiles
         self._vault = vault or profile.vault
@@ -203,9 +208,15 @@ class Server:
             **{"credential": self._credential, "subscription_id": profile.tenant},
             **{"base_url": profile.url, "credential_scopes": [f"{profile.url}/.default"]},
             "connection_verify": self._profiles.verify(profile) if profile.fingerprint else True,
+            "raw_request_hook": self._traced,
             **{"connection_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS},
             **{"retry_total": _RETRIES, "retry_backoff_factor": 0.2},
         }
+
+    def _traced(self, request: Any) -> None:
+        if self._trace is not None:
+            asked = request.http_request
+            self._trace(str(asked.method), str(asked.url).removeprefix(self.profile.url))
 
     def _plain(self, value: Any) -> Document:
         if value is None:

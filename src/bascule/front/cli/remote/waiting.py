@@ -21,6 +21,8 @@ from .server import Begun, Server
 
 Document = Mapping[str, Any]
 Answer = Callable[[], str]
+Said = set[tuple[str, str]]
+"""Tasks of which a line was said: their jobs and names."""
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the end of the job, and show its tasks meanwhile.")
 ]
@@ -63,8 +65,9 @@ def end_of(server: Server, screen: Screen, job: str, answer: Answer | None = Non
 
     What it asks is answered by ``answer``, if there is one: by words for the job.
     """
+    said: Said = set()
     while True:
-        with view_of(screen) as view:
+        with view_of(screen, said) as view:
             found = _watched(server, job, view.look)
         if properties(found)["state"] != "Suspended" or answer is None:
             raise_failure(found)
@@ -72,13 +75,16 @@ def end_of(server: Server, screen: Screen, job: str, answer: Answer | None = Non
         server.begin("replication_jobs.resume", job, {"properties": {"comments": answer()}})
 
 
-def view_of(screen: Screen) -> AbstractContextManager[View]:
-    """Return where jobs are shown: a tree, lines or, for a program, nothing."""
+def view_of(screen: Screen, said: Said | None = None) -> AbstractContextManager[View]:
+    """Return where jobs are shown: a tree, lines or, for a program, nothing.
+
+    Lines that were ``said`` before are not said again.
+    """
     if not screen.is_json and sys.stderr.isatty():
         from bascule.front.cli.printing.trees import tree
 
         return tree()
-    return _lines(screen)
+    return _lines(screen, set() if said is None else said)
 
 
 def raise_failure(job: Document) -> None:
@@ -142,16 +148,16 @@ def _pauses(steps: Sequence[float] = _LOOK_SECONDS) -> Iterator[float]:
 
 
 @contextmanager
-def _lines(screen: Screen) -> Iterator[View]:
-    yield _Lines(screen)
+def _lines(screen: Screen, said: Said) -> Iterator[View]:
+    yield _Lines(screen, said)
 
 
 class _Lines:
     """One line for each task that ended."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, said: Said) -> None:
         self._screen = screen
-        self._said: set[tuple[str, str]] = set()
+        self._said = said
 
     def look(self, job: Document) -> None:
         for name, state, took in tasks_of(job):
