@@ -117,7 +117,7 @@ LIFE: tuple[tuple[Command, Mapping[str, str]], ...] = (
     (Command.FAIL_BACK, {"data": "download", "host": "other"}),
     (Command.COMMIT, {}),
     (Command.REPROTECT, {}),
-    (Command.FAIL_OVER, {}),
+    (Command.FAIL_OVER, {"shut_down": "yes"}),
     (Command.COMMIT, {}),
     (Command.FAIL_BACK, {}),
     (Command.CANCEL, {}),

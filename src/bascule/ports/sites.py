@@ -86,6 +86,9 @@ class SourceSite(Protocol):
     def hand_over(self, order: Order) -> None:
         """Shut the machine down and replicate what it wrote to the last byte (R-FO-2)."""
 
+    def look(self, order: Order) -> None:
+        """Raise Unavailable if nobody there was heard of lately, so that who is in a hurry need not wait."""
+
 
 class RecoverySite(Protocol):
     """Where the machine would go. Raises Unavailable when nobody answers there."""
@@ -105,8 +108,12 @@ class RecoverySite(Protocol):
     def fence(self, order: Order) -> None:
         """See that the source publishes nothing more: from here on *latest* stays what it is."""
 
-    def start(self, order: Order, point: str, purpose: Purpose) -> str:
-        """Start the item's machine at a point, and return its name here."""
+    def start(self, order: Order, point: str, purpose: Purpose, network: str | None = None) -> str:
+        """Start the item's machine at a point, and return its name here.
+
+        With ``network`` all cards of a test's machine are plugged in there, or nowhere if that is empty.
+        Refused for one that is not here.
+        """
 
     def remove(self, order: Order, purpose: Purpose) -> None:
         """Take away whatever was started for a purpose; nothing to do if there is nothing."""

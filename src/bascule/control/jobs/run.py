@@ -141,6 +141,26 @@ class Run:
             raise Parked(every_seconds)
         self._note(name, TaskState.SUCCEEDED, None, None)
 
+    def attempt(self, name: str, act: Callable[[Order], None], seconds: float) -> None:
+        """Do something once if it goes well within so many seconds; else go on, and the task says why not."""
+        if self._begin(name, firmly=False) is not None:
+            return
+        known = self._job.task(name)
+        now = self._desk.clock.now()
+        left = seconds - (now - known.started if known is not None else 0.0)
+        try:
+            act(self._order(name))
+        except Underway as error:
+            if left > 0:
+                raise self._waiting(name, error, min(left, LOOK_SECONDS)) from error
+            failure = Failure("took-too-long", f"{error.message}, within {seconds:g} s", error.cure)
+            self._note(name, TaskState.PASSED_OVER, None, failure)
+        except BasculeError as error:
+            failure = Failure(error.code, error.message, error.cure)
+            self._note(name, TaskState.PASSED_OVER, None, failure)
+        else:
+            self._note(name, TaskState.SUCCEEDED, None, None)
+
     def ask(self, name: str, question: str) -> str:
         """Return what a person answered; until somebody does the job waits, and holds no thread."""
         done = self._begin(name, firmly=False)
@@ -166,7 +186,7 @@ class Run:
         with self._desk.catalog.writing() as books:
             job = self.mine(books)
             known = job.task(name)
-            if known is not None and known.state is TaskState.SUCCEEDED:
+            if known is not None and known.state.is_behind:
                 return known
             is_over = job.is_cancelling and not firmly
             if is_over and known is not None and known.state is TaskState.RUNNING:
@@ -190,6 +210,12 @@ class Run:
 
         insist(self._desk.clock, note)
 
+    def _waiting(self, name: str, error: Underway, seconds: float) -> Parked:
+        headway = error.headway if isinstance(error, Waiting) else None
+        parked = Parked(seconds, error.message, headway)
+        self._note_wait(name, parked)
+        return parked
+
     def _note_wait(self, name: str, parked: Parked) -> None:
         """Say in a task what it waits for, where that is something else than before."""
 
@@ -212,10 +238,7 @@ class Run:
             try:
                 return act()
             except Underway as error:
-                headway = error.headway if isinstance(error, Waiting) else None
-                parked = Parked(LOOK_SECONDS, error.message, headway)
-                self._note_wait(name, parked)
-                raise parked from error
+                raise self._waiting(name, error, LOOK_SECONDS) from error
             except Unavailable:
                 self._desk.clock.sleep(seconds)
         return act()

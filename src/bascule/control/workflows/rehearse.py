@@ -11,10 +11,15 @@ from .ends import Ends
 
 
 def rehearse(run: Run, ends: Ends) -> Ending:
-    """Start a copy of the machine at a point, the latest if none is named."""
+    """Start a copy of the machine at a point, the latest if none is named.
+
+    It is plugged in where that was said before, unless the command names a network, or none.
+    """
+
+    network = "" if run.input("plug_in") == "nowhere" else run.input("network") or None
 
     def start(order: Order) -> str:
-        return ends.recovery.start(order, point, Purpose.TEST)
+        return ends.recovery.start(order, point, Purpose.TEST, network)
 
     try:
         run.step("check the recovery side", ends.recovery.check)

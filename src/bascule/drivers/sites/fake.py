@@ -113,14 +113,14 @@ class FakeSites:
         """Fence the source."""
         self.do(order, "fence", ("UPDATE related SET is_fenced = 1 WHERE item = :item",))
 
-    def start(self, order: Order, point: str, purpose: Purpose) -> str:
+    def start(self, order: Order, point: str, purpose: Purpose, network: str | None = None) -> str:
         """Start a machine; two of one kind are what must never be."""
         number = point.rpartition("/")[2]
         if not self.rows("SELECT 1 FROM points WHERE item = ? AND number = ?", order.item, number):
             raise Missing(f"there is no point {point}", cure="choose one of the list")
         return self.do(
             order,
-            f"start {purpose}",
+            f"start {purpose}" if network is None else f"start {purpose} in {network or 'no network'}",
             (f"INSERT INTO machines VALUES (:item, '{purpose}', '{order.item}/{number}')",),
             f"{order.item}-{purpose}",
         )
@@ -162,6 +162,10 @@ class FakeSites:
     def hand_over(self, order: Order) -> None:
         """Shut the machine down at home."""
         self.do(order, "shut down", (_mark("off at home"),))
+
+    def look(self, order: Order) -> None:
+        """Be in touch, unless somebody said otherwise."""
+        self.stumble("look", order.item)
 
     def fail(self, verb: str, family: str = "", message: str = "it does not answer") -> None:
         """Let a verb be Unavailable or Refused from now on; without a family it works again."""

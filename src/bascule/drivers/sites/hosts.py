@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zlib import crc32
 
-from bascule.model.errors import Refused, Underway
+from bascule.model.errors import Refused, Unavailable, Underway
 from bascule.model.items import Headway
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Json, Result
@@ -113,6 +113,17 @@ class Lines:
             raise Waiting(self._why(host, verb, standing), standing.headway)
         return result
 
+    def look(self, host: str) -> None:
+        """Raise Unavailable if a host was not heard of lately."""
+        seen_at = self._postings.standing(host, "").seen_at
+        if seen_at is None or self._now() - seen_at > _SILENT_SECONDS:
+            since = "since it joined" if seen_at is None else f"for {self._now() - seen_at:.0f} s"
+            raise Unavailable(
+                f"nothing was heard of host {host} {since}",
+                cure="see that the machine is off over there before anybody uses it",
+                code="silent",
+            )
+
     def _why(self, host: str, verb: str, standing: Standing) -> str:
         """Say what keeps a host from having answered, as far as that is known."""
         silence = self._now() - standing.seen_at if standing.seen_at is not None else None
@@ -203,6 +214,10 @@ class SourceHosts:
         """Have the source shut the machine down and send what it wrote."""
         self._have(order, "hand-over", self._lines.place(order))
 
+    def look(self, order: Order) -> None:
+        """See whether the source's host is in touch."""
+        self._lines.look(self._lines.route(order).source)
+
     def _have(self, order: Order, verb: str, arguments: Mapping[str, Json]) -> Result:
         return self._lines.answer(order, self._lines.route(order).source, verb, arguments)
 
@@ -234,10 +249,11 @@ class RecoveryHosts:
         """Have the recovery side fence the source in the store; the source is not asked."""
         self._have(order, "fence")
 
-    def start(self, order: Order, point: str, purpose: Purpose) -> str:
+    def start(self, order: Order, point: str, purpose: Purpose, network: str | None = None) -> str:
         """Start a machine at a point."""
         verb = "test" if purpose is Purpose.TEST else "fail-over"
-        return self._have(order, verb, point=_number(point))
+        more: dict[str, Json] = {} if network is None else {"network": network}
+        return self._have(order, verb, point=_number(point), **more)
 
     def remove(self, order: Order, purpose: Purpose) -> None:
         """Take away what was started."""

@@ -223,8 +223,7 @@ RESYNC = Machine(
     },
 )
 
-_IN_ORDER = (C.PLANNED_FAIL_OVER, C.FAIL_BACK)
-_CHANGES_SIDES = (*_IN_ORDER, C.FAIL_OVER)
+_IN_ORDER = {C.PLANNED_FAIL_OVER: True, F.CAME_HOME: True, C.FAIL_OVER: False}
 _MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.LET_BE, F.ABANDONED)
 
 MACHINES = (PROTECTION, SIDE, MOVE, TEST, RESYNC)
@@ -237,10 +236,10 @@ class ProtectedItem:
     ``version`` grows with each change, and is how a writer finds out that somebody was quicker. ``point`` is
     the recovery point that its machine was started from last. ``bound_for`` is the host to which it comes
     home, empty for the one that it left, and becomes the route's source with the commit. ``is_planned`` says
-    of the last change of sides that the machine was shut down for it first, as the command was. ``settings``
-    is what its recovery side keeps of what it is to be there, as JSON. ``mapping`` is the protection group
-    that it was put into, empty for none. ``is_direct`` says of a machine that comes home that it was not
-    replicated back before somebody asked for that.
+    that the last change of sides was a planned one. ``settings`` is what the recovery side keeps of what the
+    machine is to be there, as JSON. ``mapping`` is the protection group that it was put into, empty for none.
+    ``is_direct`` says of a machine that comes home that it was not replicated back before somebody asked for
+    that.
     """
 
     id: str
@@ -279,7 +278,7 @@ class ProtectedItem:
             move=MOVE.after(self.move, word),
             test=TEST.after(self.test, word),
             resync=RESYNC.after(self.resync, word),
-            is_planned=word in _IN_ORDER if word in _CHANGES_SIDES else self.is_planned,
+            is_planned=_IN_ORDER.get(word, self.is_planned),
             generation=self.generation + isinstance(word, Command),
         )
 

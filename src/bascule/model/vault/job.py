@@ -77,12 +77,18 @@ ENDED = (J.SUCCEEDED, J.FAILED, J.CANCELLED)
 
 
 class TaskState(StrEnum):
-    """How far a task of a job is."""
+    """How far a task of a job is. One that was passed over was not done, and the job went on without it."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PASSED_OVER = "passed over"
+
+    @property
+    def is_behind(self) -> bool:
+        """Does the job go on after it?"""
+        return self in (TaskState.SUCCEEDED, TaskState.PASSED_OVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,14 @@ from ..generations import lineage
 from ..owning import writer_of
 from ..pedigree import current, decided, recorded, returning
 from ..record import Kind, Phase, Record
-from ..shapes.asked import NOTHING, asked_in
+from ..shapes.asked import NOTHING, Asked, asked_in
 from ..shapes.kept import Kept, forget_kept, keep, kept
 from ..shapes.shape import Shape, refuse_unknown
 from ..site import Site, members_at, refuse_unfit
 
 _POINTS_MAX = 200
 _PATH_MAX = 4096
+_NAME_MAX = 200
 _SETTINGS_MAX = 16 << 10
 
 
@@ -219,7 +220,8 @@ def _wanted(asked: Fields) -> Kept:
 
 def _test(site: Site, group: str, asked: Fields) -> str:
     log = current(site.vault, group)
-    shape = kept(site.records, group).test_shape(NOTHING)
+    network = asked.text("network", _NAME_MAX, default="") if asked.has("network") else None
+    shape = kept(site.records, group).test_shape(Asked(network=network))
     return _names(rehearsal.rehearse(site, log, shape, _number(asked)))
 
 

@@ -1,7 +1,9 @@
 """Unplanned failover to a point, and how one is taken back (R-FO-2, R-FO-5).
 
 The source is fenced before a point is chosen: from there on no old writer can publish, so *latest* stays
-latest.
+latest. Asked to, the source shuts its machine down before that and sends what it wrote. It is a disaster, so
+nobody waits for a host that is not heard of, nor for long for one that is: the task says what was not done.
+A host that is late shuts its machine down even so; by then it is fenced, and sends nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from bascule.ports.sites import Order, Purpose
 
 from ..ends import Ends
 
+_PATIENCE_SECONDS = 420.0
+"""A guest has five minutes to power off, and its last changes follow."""
+
 
 def fail_over(run: Run, ends: Ends) -> Ending:
     """Start the machine on the recovery side at a point, the latest if none is named."""
@@ -20,8 +25,14 @@ def fail_over(run: Run, ends: Ends) -> Ending:
     def start(order: Order) -> str:
         return ends.recovery.start(order, point, Purpose.FAILOVER)
 
+    def shut_down(order: Order) -> None:
+        ends.source.look(order)
+        ends.source.hand_over(order)
+
     try:
         run.step("check the recovery side", ends.recovery.check)
+        if run.input("shut_down") == "yes":
+            run.attempt("shut the machine down and send its last changes", shut_down, _PATIENCE_SECONDS)
         run.step("fence the source", ends.recovery.fence)
         latest = run.step("choose the point", ends.recovery.latest_point)
         point = run.input("point") or str(latest)

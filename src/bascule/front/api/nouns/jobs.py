@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bascule.model.vault.item import Command
-from bascule.model.vault.job import Act, Failure, Job, JobId, JobState, Task
+from bascule.model.vault.job import Act, Failure, Job, JobId, JobState, Task, TaskState
 
 from ..answers import Answer, moment, page
 from ..asking import Ask
@@ -176,7 +176,7 @@ def _task(job: Job, task: Task) -> Mapping[str, object]:
         **{"startTime": moment(task.started), "endTime": moment(task.ended), "allowedActions": []},
         **{"state": state, "stateDescription": description, "taskType": "VmTaskDetails"},
         "customDetails": {"instanceType": "TaskDetails"},
-        "errors": [],
+        "errors": [_error(job, task.name, task.failure, task.ended)] if task.failure else [],
     }
 
 
@@ -190,15 +190,20 @@ def _standing(task: Task) -> str:
 
 
 def _errors(job: Job) -> Iterable[Mapping[str, object]]:
-    failures = [(task.name, task.failure, task.ended) for task in job.tasks if task.failure]
-    if job.failure and not failures:
-        failures = [("", job.failure, job.ended)]
-    for step, failure, at in failures:
-        yield {
-            "serviceErrorDetails": _service_error(failure),
-            **{"errorLevel": "Error", "creationTime": moment(at) or _NOBODY},
-            "taskId": f"{job.id}/{scenarios.task_name(job, step)}" if step else "",
-        }
+    failed = [task for task in job.tasks if task.failure]
+    yield from (_error(job, task.name, task.failure, task.ended) for task in failed if task.failure)
+    if job.failure and not any(task.failure == job.failure for task in failed):
+        yield _error(job, "", job.failure, job.ended)
+
+
+def _error(job: Job, step: str, failure: Failure, at: float | None) -> Mapping[str, object]:
+    task = job.task(step)
+    is_over = task is not None and task.state is TaskState.PASSED_OVER
+    return {
+        "serviceErrorDetails": _service_error(failure),
+        **{"errorLevel": "Warning" if is_over else "Error", "creationTime": moment(at) or _NOBODY},
+        "taskId": f"{job.id}/{scenarios.task_name(job, step)}" if step else "",
+    }
 
 
 def _service_error(failure: Failure) -> Mapping[str, object]:

@@ -33,6 +33,7 @@ SCENARIOS: Mapping[Command, tuple[str, str]] = {
 
 TASKS: Mapping[tuple[Command, str], str] = {
     (C.FAIL_OVER, "check the recovery side"): "VmUfoPrerequisitesCheck",
+    (C.FAIL_OVER, "shut the machine down and send its last changes"): "VmShutdownVmOnPrimary",
     (C.FAIL_OVER, "fence the source"): "VmPrepareForUnPlannedFailover",
     (C.FAIL_OVER, "choose the point"): "VmFailover",
     (C.FAIL_OVER, "start the machine"): "VmFoStartVmOnSecondary",
@@ -43,7 +44,7 @@ TASKS: Mapping[tuple[Command, str], str] = {
     (C.COMMIT, "check the recovery side"): "VmCommitPrerequisitesCheck",
     (C.COMMIT, "remove the other points"): "VmCommit",
 }
-"""Recorded, all of them. A failover has one more there, VmShutdownVmOnPrimary: ours does not shut down."""
+"""Recorded, all of them. A failover has the second only where it is asked to shut the source down."""
 
 STATES: Mapping[JobState, tuple[str, str]] = {
     S.QUEUED: ("NotStarted", "NotStarted"),
@@ -59,6 +60,7 @@ TASK_STATES: Mapping[TaskState, tuple[str, str]] = {
     TaskState.SUCCEEDED: ("Succeeded", "Completed"),
     TaskState.FAILED: ("Failed", "Failed"),
     TaskState.CANCELLED: ("Cancelled", "Cancelled"),
+    TaskState.PASSED_OVER: ("Other", "Skipped"),
 }
 
 ACTIONS: Mapping[Act, str] = {Act.CANCEL: "Cancel", Act.RESUME: "Resume", Act.RESTART: "Restart"}
@@ -74,7 +76,10 @@ PROGRESS: Mapping[JobState, str] = {
 def state_of(job: Job) -> tuple[str, str]:
     """Return a job's state and its description; one that has begun is in progress between its attempts."""
     has_begun = job.state is S.QUEUED and job.started is not None
-    return STATES[S.RUNNING if has_begun else job.state]
+    state, description = STATES[S.RUNNING if has_begun else job.state]
+    if job.state is S.SUCCEEDED and any(task.state is TaskState.PASSED_OVER for task in job.tasks):
+        description = "CompletedWithInformation"
+    return state, description
 
 
 def task_name(job: Job, step: str) -> str:

@@ -16,6 +16,11 @@ _BEGUN = ("UnprotectedStatesBegin", "Enabling protection")
 _PROTECTED = ("Protected", "Protected")
 _PENDING = ("UnplannedFailoverCommitPendingStatesBegin", "Unplanned failover finished")
 _COMMITTED = ("UnplannedFailoverCommitted", "Failover committed")
+_IN_ORDER = {
+    _PENDING: ("PlannedFailoverCommitRequired", "Planned failover finished"),
+    _COMMITTED: ("PlannedFailoverStatesBegin", "Planned failover committed"),
+}
+_HOME = ("RestoreFinalized", "Failback finalized")
 
 PROTECTION: Mapping[Protection, tuple[str, str]] = {
     P.UNPROTECTED: ("Unprotected", "Unprotected"),
@@ -52,6 +57,14 @@ OPERATIONS: Mapping[Command, str] = {
     C.FAIL_BACK: "Failback",
 }
 """Resynchronising is not among them: Azure lists it for an item only when it is needed."""
+
+
+def protection(item: ProtectedItem) -> tuple[str, str]:
+    """Return how an item is protected: after a change of sides also by how it went, and whether home."""
+    said = PROTECTION[item.protection]
+    if said == _COMMITTED and item.side is Side.PRIMARY:
+        return _HOME
+    return _IN_ORDER.get(said, said) if item.is_planned else said
 
 
 def allowed(item: ProtectedItem) -> list[str]:

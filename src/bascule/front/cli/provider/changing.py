@@ -15,6 +15,7 @@ from bascule.front.cli.tools import Tools
 from bascule.model.errors import Refused
 from bascule.model.generations import family, number_of
 from bascule.model.items import Wish, name_of
+from bascule.model.machines import Power
 from bascule.model.vault.commands import Command
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Sides:
                 head = site.vault.log(log).head()
                 session = head.entry.session if head else ""
                 self._run(site, item)
+            elif item is not None and (wish := item.wish()) is not None and wish.hand_over:
+                self._run(site, item)  # it was begun, and did not come to its end
             record = site.records.that_began(log)
             if record is not None and record.kind is Kind.FAILOVER:
                 bring_up(site, record.group)
@@ -84,8 +87,10 @@ class Sides:
 
     def _run(self, site: Site, item: ItemFolder | None) -> None:
         wish = item.wish() if item is not None else None
-        for machine in wish.machines if wish else ():
-            site.hypervisor.start(name_of(machine))
+        for name in map(name_of, wish.machines if wish else ()):
+            if site.hypervisor.power(name) is Power.PAUSED:  # at rest: it ends, and begins anew
+                site.hypervisor.shut_down(name, _WITHIN_SECONDS)
+            site.hypervisor.start(name)
 
     def _relate(self, command: Command) -> str:
         """Replicate machines that were taken over to here, or came home, as the newest generation."""

@@ -16,6 +16,7 @@ from .. import jobs
 from ..sides.containers import container_of
 from .items import KIND, Around, found, item_id, shape
 from .points import point_of
+from .shaping import network_named
 
 _DETAILS = ("properties", "providerSpecificDetails")
 _KINDS = (KIND, "")
@@ -35,8 +36,8 @@ def purge(ask: Ask) -> Answer:
 
 
 def rehearse(ask: Ask) -> Answer:
-    """Start a copy of a machine beside it."""
-    return _over(ask, Command.TEST_FAIL_OVER)
+    """Start a copy of a machine beside it, in the network that is named, or in none."""
+    return _over(ask, Command.TEST_FAIL_OVER, _network(ask))
 
 
 def clean_up(ask: Ask) -> Answer:
@@ -45,8 +46,13 @@ def clean_up(ask: Ask) -> Answer:
 
 
 def fail_over(ask: Ask) -> Answer:
-    """Start a machine on the other side."""
-    return _over(ask, Command.FAIL_OVER)
+    """Start a machine on the other side; its own is shut down first if that is required and can be."""
+    said = ask.text("properties", "sourceSiteOperations", default="NotRequired").casefold()
+    if said not in ("required", "notrequired"):
+        raise TurnedAway(
+            f"{said[:40]!r} is none of sourceSiteOperations", cure="name Required or NotRequired"
+        )
+    return _over(ask, Command.FAIL_OVER, {"shut_down": "yes"} if said == "required" else {})
 
 
 def go_in_order(ask: Ask) -> Answer:
@@ -119,14 +125,46 @@ def result(ask: Ask) -> Answer:
         return Answer(204)
 
 
-def _over(ask: Ask, command: Command) -> Answer:
+def _over(ask: Ask, command: Command, input: Mapping[str, Value] | None = None) -> Answer:
     check_kind(ask)
     direction = ask.text("properties", "failoverDirection", default=_OVER)
     if direction.casefold() != "primarytorecovery":
         raise TurnedAway(
             f"a failover {direction[:40]} is not built yet", cure="PrimaryToRecovery is", code="not-yet"
         )
-    return _give(ask, command, _point(ask, (*_DETAILS, "recoveryPointId")))
+    _refuse_keys(ask)
+    return _give(ask, command, {**(input or {}), **_point(ask, (*_DETAILS, "recoveryPointId"))})
+
+
+def _network(ask: Ask) -> Mapping[str, Value]:
+    """Return where a test is to be plugged in; nothing leaves that as it was said before."""
+    network = network_named(ask.text("properties", "networkId"))
+    kind = ask.text("properties", "networkType", default="VmNetworkAsInput" if network else "").casefold()
+    if kind == "nonetworkattachasinput":
+        return {"plug_in": "nowhere"}
+    if kind == "vmnetworkasinput":
+        if not network:
+            raise TurnedAway(
+                "networkType is VmNetworkAsInput, and no networkId is named",
+                cure="name a network of the host that would take the machine over, or NoNetworkAttachAsInput",
+            )
+        return {"network": network}
+    if kind:
+        raise TurnedAway(
+            f"networkType {kind[:40]} is of sites that this server does not know",
+            cure="name VmNetworkAsInput or NoNetworkAttachAsInput",
+            code="not-of-this-kind",
+        )
+    return {}
+
+
+def _refuse_keys(ask: Ask) -> None:
+    """Refuse certificates of keys that nothing here is encrypted by: stores are opened by key files."""
+    for word in ("primaryKekCertificatePfx", "secondaryKekCertificatePfx", "osUpgradeVersion"):
+        if ask.text(*_DETAILS, word):
+            raise TurnedAway(
+                f"{word} is of a public cloud, and this is none", cure="leave it out", code="not-of-this-kind"
+            )
 
 
 def _give(ask: Ask, command: Command, input: Mapping[str, Value] | None = None) -> Answer:

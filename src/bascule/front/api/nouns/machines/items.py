@@ -138,7 +138,7 @@ def _sides(ask: Ask, item: ProtectedItem, container: Container, around: Around) 
 
 
 def _standing(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
-    state, description = states.PROTECTION[item.protection]
+    state, description = states.protection(item)
     test, test_description = states.TEST[item.test]
     job = around.jobs.get(item.id)
     scenario: Mapping[str, object] = {**IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
@@ -186,7 +186,7 @@ def _card(
 
 
 def _details(item: ProtectedItem) -> Mapping[str, object]:
-    state, description = states.PROTECTION[item.protection]
+    state, description = states.protection(item)
     return {
         **{"instanceType": KIND, "vmId": item.id, **_shaped(item)},
         **{"vmProtectionState": state, "vmProtectionStateDescription": description},
