@@ -145,10 +145,19 @@ def test_a_guest_goes_over_to_another_host_by_the_official_sdk(operator: Operato
         assert list(operator.sdk.recovery_points.list_by_replication_protected_items(*AT, *ITEM))
 
         operator.do("test_failover", {"properties": {"networkType": "NoNetworkAttachAsInput"}})
+        assert {card.network for card in two.definition(f"{MACHINE}-test").hardware.nics} <= {""}
         assert two.power(f"{MACHINE}-test") is Power.RUNNING
         assert one.power(MACHINE) is Power.RUNNING
         assert operator.stands()[2] == "TestFailoverCompleted"
         operator.do("test_failover_cleanup", {"properties": {"comments": "fine"}})
+        assert two.machines() == ()
+
+        required = {"failoverDirection": "PrimaryToRecovery", "sourceSiteOperations": "Required"}
+        operator.do("unplanned_failover", {"properties": required})
+        assert (one.power(MACHINE), two.power(MACHINE)) == (Power.OFF, Power.RUNNING)
+        assert operator.tasks("UnplannedFailover")[1] == "VmShutdownVmOnPrimary"
+        operator.do("failover_cancel")
+        wait_until(lambda: one.power(MACHINE) is Power.RUNNING, 60, "the machine to run at home again")
         assert two.machines() == ()
 
         operator.hosts["one"].kill()
