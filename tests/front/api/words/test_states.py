@@ -37,7 +37,7 @@ RECORDED = [
     ),
     ((*PLANNED, C.CANCEL, F.CANCELLED), "Protected", "Primary", USUAL),
     (
-        (*UNPLANNED, *COMMITTED, C.FAIL_BACK, F.NEVER_LEFT),
+        (*UNPLANNED, *COMMITTED, C.FAIL_BACK, F.LET_BE),
         *("UnplannedFailoverCommitted", "Recovery", {"DisableProtection", "Failback"}),
     ),
 ]
