@@ -126,21 +126,28 @@ class Lines:
 
     def _why(self, host: str, verb: str, standing: Standing) -> str:
         """Say what keeps a host from having answered, as far as that is known."""
-        silence = self._now() - standing.seen_at if standing.seen_at is not None else None
-        if silence is None:
-            return f"host {host} has never been heard of since it joined"
-        if silence > _SILENT_SECONDS:
-            since = datetime.fromtimestamp(self._now() - silence, UTC).isoformat(timespec="seconds")
-            return f"host {host} was not heard of since {since}: {verb} waits until it is back"
+        if silence := self._silence(host, standing):
+            return f"{silence}: {verb} waits until it is back"
         if standing.before:
             return f"host {host} is to end {', '.join(standing.before)} first, then {verb}"
         return f"host {host} was told to {verb}, and has not said what became of it"
+
+    def _silence(self, host: str, standing: Standing) -> str:
+        """Say since when a host was not heard of, empty for one that is in touch."""
+        if standing.seen_at is None:
+            return f"host {host} has never been heard of since it joined"
+        if self._now() - standing.seen_at <= _SILENT_SECONDS:
+            return ""
+        since = datetime.fromtimestamp(standing.seen_at, UTC).isoformat(timespec="seconds")
+        return f"host {host} was not heard of since {since}"
 
     def waited_for(self, order: Order, host: str) -> Waiting:
         """Return what is waited for while a host copies or compares, by what it said last."""
         said = self.said(order, host) or {}
         trouble, state = said.get("trouble"), said.get("state", "not begun")
         why = f": {trouble.get('message')}" if isinstance(trouble, Mapping) else ""
+        if silence := self._silence(host, self._postings.standing(host, "")):
+            return Waiting(f"{silence}; it said of {order.item} then: {state}{why}")
         return Waiting(f"host {host} says of {order.item}: {state}{why}", _headway(said.get("headway")))
 
     def said(self, order: Order, host: str) -> Mapping[str, Json] | None:

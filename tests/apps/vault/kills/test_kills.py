@@ -14,12 +14,16 @@ from tests.control.workflows.test_kills import EFFECTS, FINALIZED
 from tests.front.cli.conftest import Desk
 from tests.servers.postgres import Postgres
 
-from .lives import Life, by_side
+from .lives import Life, Steps, by_side
 
 MOMENTS = ("ordered", "told", "committed")
 C = Command
 Counted = Callable[[str, object], None]
-SHORT = ((C.ENABLE, {}), (C.FAIL_OVER, {"point": "web/1"}), (C.CANCEL, {}), (C.DISABLE, {}))
+SHORT: Steps = ((C.ENABLE, {}), (C.FAIL_OVER, {"point": "web/1"}), (C.CANCEL, {}), (C.DISABLE, {}))
+OF_SHORT = (
+    *("relate", "settle", "fence", "start failover", "remove failover", "let_go", "unrelate"),
+    *("remove test", "forget"),
+)
 
 
 @pytest.fixture
@@ -48,10 +52,20 @@ def assert_well(life: Life) -> None:
     for job in jobs:
         names = [task["name"] for task in job["tasks"]]
         assert len(names) == len(set(names)), job
-    if life.steps is LIFE:
-        assert len(jobs) == len(LIFE) + FINALIZED
-        assert life.effects() == by_side(EFFECTS)
+    is_whole = life.steps is LIFE
+    assert len(jobs) == len(life.steps) + (FINALIZED if is_whole else 1)
+    assert life.effects() == by_side(EFFECTS if is_whole else OF_SHORT)
     assert life.standing() == {"machines": [], "points": [], "marks": [], "related": []}
+
+
+@pytest.mark.lab
+def test_one_of_three_servers_is_killed_each_time_a_host_has_told_something(
+    desk: Desk, server: Postgres
+) -> None:
+    """Of every day; the whole of it is below."""
+    with Life(desk, server.database(), count=3, of_servers="told", steps=SHORT) as life:
+        assert_well(life)
+        assert life.deaths("servers")["told"] >= len(OF_SHORT)
 
 
 @pytest.mark.long
