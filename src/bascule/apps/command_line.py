@@ -66,7 +66,7 @@ def _obey(arguments: Sequence[str], tools: Tools) -> None:
         return
     from bascule.front.cli.app import build
 
-    build(*arguments[:1])(list(arguments), prog_name="bascule", obj=tools)
+    build()(list(arguments), prog_name="bascule", obj=tools)
 
 
 def _serve(arguments: Sequence[str], tools: Tools) -> bool:

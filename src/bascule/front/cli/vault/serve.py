@@ -90,7 +90,7 @@ def serve(
     check: Check = False,
     is_json: Json = False,
 ) -> None:
-    """Run vaults on this machine, until Ctrl-C or SIGTERM: their jobs, the door for their hosts, the API.
+    """Run vaults on this machine, until Ctrl-C or SIGTERM: their jobs, the hosts' door, the API.
 
     It may be killed at any moment: the next one finishes every job as it would have ended. A folder has
     one server at a time. What it does is logged to standard error; BASCULE_LOG=warning says less.

@@ -1,0 +1,1 @@
+"""What the words of a command line may become, for shells."""
