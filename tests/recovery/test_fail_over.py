@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -258,6 +259,22 @@ def test_a_failover_that_died_is_not_gone_on_with_after_another_host_took_over(
     assert world.running() == {}
 
 
+@pytest.mark.parametrize("verb", [cancel, partial(change_point, shape=SAME)])
+def test_what_machines_wrote_here_is_not_thrown_away_after_another_host_took_over(
+    world: World, tmp_path: Path, verb: Callable[[Site, str], object]
+) -> None:
+    """What was not replicated from here is nowhere else."""
+    fail_over(world.site(), GROUP, SAME)
+    world.host.running["db"].write("root", 0, b"new")
+    held = world.running()
+    other = World(tmp_path / "other")
+    other.vault = other.serving._vault = world.vault
+    fail_over(other.site(), f"{GROUP}~2", SAME)
+    with pytest.raises(Refused, match=f"{GROUP}~3"):
+        verb(world.site(), GROUP)
+    assert world.running() == held
+
+
 def test_what_was_written_survives_a_second_asking(world: World) -> None:
     fail_over(world.site(), GROUP, SAME)
     world.host.running["db"].write("root", 0, b"new")
@@ -358,8 +375,7 @@ def test_the_new_generation_takes_what_the_machines_write_there(world: World) ->
 def test_a_commit_keeps_the_point_that_was_booted_and_the_newest_and_removes_the_others(world: World) -> None:
     """The one is what a failback compares with, and behind the other is what nobody saw."""
     newest = world.publish()
-    first, second, *_ = world.numbers()
-    fail_over(world.site(), GROUP, Shape(), second)
+    booted = world.numbers()[1]
+    fail_over(world.site(), GROUP, SAME, booted)
     commit(world.site(), GROUP)
-    assert world.numbers() == [second, newest]
-    assert first not in world.numbers()
+    assert world.numbers() == [booted, newest]
