@@ -73,7 +73,7 @@ class Results:
 
 
 def spread(count: int) -> list[int]:
-    """Return 1 to ``count``, each far from those before it, from the middle on: the bits of 1, 2, 3 … turned."""
+    """Return 1 to ``count`` from the middle on, each far from those before: the bits of 1, 2 … turned."""
     bits = count.bit_length()
     turned = (int(f"{number:0{bits}b}"[::-1], 2) + 1 for number in (*range(1, 1 << bits), 0))
     return [number for number in turned if number <= count]
