@@ -169,14 +169,10 @@ class PointServer:
         self._watcher = threading.Thread(target=self._watch, name="instant-watch", daemon=True)
         self.settled = threading.Event()  # set when every hydration ended, one way or another
 
-    def start(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Open everything and serve; what cannot be opened is raised, and nothing is left open.
-
-        ``ready`` is called once the disks are served, before any of them is hydrated.
-        """
+    def start(self) -> None:
+        """Open everything and serve; what cannot be opened is raised, and nothing is left open."""
         try:
             self._open()
-            ready()
         except BaseException:
             self._closing.close()
             raise

@@ -171,7 +171,8 @@ def _run(tools: Tools, screen: Screen, server: PointServer) -> None:
     """Serve until a signal; tell of the hydration meanwhile."""
     stop = threading.Event()
     with on_stop(stop.set):
-        server.start(tools.tune_for_serving)
+        tools.tune_for_serving()
+        server.start()
         try:
             _announce(screen, server.status)
             _watch(tools, screen, server, stop)

@@ -201,11 +201,11 @@ class PointDisk:
         return piece
 
     def _open(self, run: Run) -> memoryview:
-        opener = self._cache.openers.get() or Opener()
+        opener = self._cache.openers.take()
         try:
             return self._cache.distance.measured(lambda: self._reader.frame_with(opener, run))
         finally:
-            self._cache.openers.put(opener)
+            self._cache.openers.give_back(opener)
 
     def _piece(self, frame: Frame, run: Run) -> Piece:
         start, view = self._reader.part(run, frame.plain)

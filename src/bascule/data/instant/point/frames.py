@@ -88,6 +88,33 @@ class _Flight:
         self.error: BaseException | None = None
 
 
+class Openers:
+    """Memory to read and open frames in, for so many threads at once; who comes later waits.
+
+    What was used last goes out first: its bytes are still in the processor's cache. Taken in turn, eight
+    of them were not, and the natives took a third longer.
+    """
+
+    def __init__(self, count: int = _OPENERS) -> None:
+        self._idle: list[Opener] = []
+        self._leave: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._leave.put(None)
+
+    def take(self) -> Opener:
+        """Return an opener, to be given back."""
+        self._leave.get()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Opener()
+
+    def give_back(self, opener: Opener) -> None:
+        """Let others have it."""
+        self._idle.append(opener)
+        self._leave.put(None)
+
+
 class FrameCache:
     """Frames of all disks of a process. Thread-safe."""
 
@@ -104,10 +131,7 @@ class FrameCache:
         self._guard = threading.Lock()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._hired = 0
-        # Memory to read and open frames in; who finds None makes it, who finds nothing waits.
-        self.openers: SimpleQueue[Opener | None] = SimpleQueue()
-        for _ in range(_OPENERS):
-            self.openers.put(None)
+        self.openers = Openers()
         self.distance = distance or Distance()
         self.readers = readers or Readers()
         # Counted without a lock by those who read: a lost count now and then is cheaper than a lock.

@@ -9,7 +9,6 @@ bytes that fill no page are written buffered; the caller's fsync covers both.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -28,6 +27,8 @@ def is_aligned(view: memoryview) -> bool:
     """Tell whether O_DIRECT can use this memory; read-only memory counts as unaligned."""
     if view.readonly or not view.nbytes:
         return False
+    import ctypes  # two milliseconds, which a guest would wait for whose disks are only read
+
     return ctypes.addressof(ctypes.c_char.from_buffer(view)) % PAGE == 0
 
 
