@@ -16,12 +16,13 @@ from azure.identity import ClientSecretCredential, aio
 from azure.mgmt.recoveryservices import RecoveryServicesClient
 
 from bascule.apps.chance import SystemClock, SystemIds
+from bascule.apps.vault.api_door import desks_of
 from bascule.control.service.people.identity import IdentityDesk, Made
+from bascule.control.service.people.users import UserDesk
 from bascule.control.service.service import Service
 from bascule.drivers.hosts.principals import SqlPrincipals
 from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.front.api.app import application
-from bascule.front.api.asking import Desks
 from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import Command
 from lab.waiting import wait_until
@@ -41,6 +42,7 @@ class Served:
     authority: str
     service: Service
     identity: IdentityDesk
+    users: UserDesk
     principals: SqlPrincipals
     node: Node
     people: Mapping[str, Made]
@@ -119,7 +121,8 @@ def served(folder: Path) -> Iterator[Served]:
     with desks(folder) as (service, node):
         database = SqliteDatabase(folder / "hosts.sqlite")
         principals = SqlPrincipals(database, ids)
-        identity = IdentityDesk(service.gate, principals, clock, ids)
+        stood = desks_of(service, database, clock, ids)
+        identity = stood.identity
         people = {name: identity.create(OWNER, name) for name in ("anna", "otto", "rita", "nemo")}
         people["root"] = identity.create(OWNER, "root", is_owner=True)
         with node.catalog.writing() as books:
@@ -128,7 +131,7 @@ def served(folder: Path) -> Iterator[Served]:
             for vault in books.vaults.list():
                 books.vaults.save(replace(vault, group="rg"))
         config = uvicorn.Config(
-            application(Desks(service, identity), ids),
+            application(stood, ids),
             ssl_certfile=certificate,
             ssl_keyfile=key,
             log_level="warning",
@@ -143,7 +146,7 @@ def served(folder: Path) -> Iterator[Served]:
         thread.start()
         try:
             wait_until(lambda: server.started, 30, "the server's start")
-            yield Served(base, str(certificate), service, identity, principals, node, people)
+            yield Served(base, str(certificate), service, identity, stood.users, principals, node, people)
         finally:
             server.should_exit = True
             thread.join()

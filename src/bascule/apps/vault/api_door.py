@@ -19,9 +19,13 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bascule.apps import door
+from bascule.control.service.people.doorkeeper import Doorkeeper
 from bascule.control.service.people.identity import IdentityDesk, Made
+from bascule.control.service.people.users import UserDesk
 from bascule.control.service.service import Service
+from bascule.drivers.hosts.devices import SqlDevices
 from bascule.drivers.hosts.principals import SqlPrincipals
+from bascule.drivers.hosts.tables import Database
 from bascule.drivers.pki.authority import write
 from bascule.drivers.pki.owners import brought
 from bascule.front.api.app import application
@@ -70,10 +74,10 @@ class ApiDoor:
             closing(kept),
             door.listening(self._settings.api, "--api") as listening,
         ):
-            identity = IdentityDesk(service.gate, SqlPrincipals(kept, ids), self._clock, ids)
+            desks = desks_of(service, kept, self._clock, ids)
             self.base = base_of(self.files.names[0], listening.getsockname()[1])
-            self.first = self._keep_first(identity)
-            server = uvicorn.Server(self._config(application(Desks(service, identity), ids)))
+            self.first = self._keep_first(desks.identity)
+            server = uvicorn.Server(self._config(application(desks, ids)))
             with self._running(server, listening):
                 yield
 
@@ -186,6 +190,14 @@ class _Patient(H11Protocol):
 
     def _let_go(self) -> None:
         self.transport.abort()
+
+
+def desks_of(service: Service, kept: Database, clock: Clock, ids: Ids) -> Desks:
+    """Return all that stands behind the API, with programs and people that are kept in a database."""
+    gate, principals = service.gate, SqlPrincipals(kept, ids)
+    keeper = Doorkeeper(gate, principals, clock, ids)
+    identity = IdentityDesk(gate, principals, keeper, clock, ids)
+    return Desks(service, identity, UserDesk(gate, principals, SqlDevices(kept), keeper, clock, ids))
 
 
 def shown(settings: ServerSettings, authority: Authority, clock: Clock) -> ApiFiles:

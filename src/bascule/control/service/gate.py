@@ -50,11 +50,15 @@ class Gate:
         self._tally: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def writing(self, call: Call) -> Iterator[Books]:
-        """Let a call change something, in one transaction; an error undoes it all."""
+    def writing(self, call: Call, *, is_own: bool = False) -> Iterator[Books]:
+        """Let a call change something, in one transaction; an error undoes it all.
+
+        What is the caller's own needs no role.
+        """
         try:
             with self._catalog.writing() as books:
-                self.require(books, call)
+                if not is_own:
+                    self.require(books, call)
                 yield books
                 books.deeds.note(call.vault, self._deed(call))
         except Refused as error:

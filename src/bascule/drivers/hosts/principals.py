@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from bascule.model.errors import Damaged, Exists, Missing
-from bascule.model.vault.principal import Principal, Secret
+from bascule.model.vault.principal import Kind, Principal, Secret
 from bascule.ports.chance import Ids
 
 from .tables import Database
@@ -38,13 +38,14 @@ class SqlPrincipals:
         """Write a new principal in."""
         with self._database.write() as rows:
             added = rows.execute(
-                "INSERT INTO principals (id, name, is_owner, secrets) VALUES (?, ?, ?, ?)"
+                "INSERT INTO principals (id, name, is_owner, secrets, kind) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 _row(principal),
             )
             if added.rowcount != 1:
                 raise Exists(
-                    f"there is a service principal called {principal.name}", cure="choose another name"
+                    f"there is a user or a program called {principal.name}",
+                    cure="choose another name",
                 )
 
     def put(self, principal: Principal) -> None:
@@ -52,7 +53,7 @@ class SqlPrincipals:
         id, *values = _row(principal)
         with self._database.write() as rows:
             done = rows.execute(
-                "UPDATE principals SET name=?, is_owner=?, secrets=? WHERE id=?", (*values, id)
+                "UPDATE principals SET name=?, is_owner=?, secrets=?, kind=? WHERE id=?", (*values, id)
             )
             if done.rowcount != 1:
                 raise _missing(principal.id)
@@ -78,10 +79,10 @@ class SqlPrincipals:
                 raise _missing(id)
 
 
-_ALL = "SELECT id, name, is_owner, secrets FROM principals"
+_ALL = "SELECT id, name, is_owner, secrets, kind FROM principals"
 
 
-def _row(principal: Principal) -> tuple[str, str, int, str]:
+def _row(principal: Principal) -> tuple[str, str, int, str, str]:
     secrets = [
         {
             "id": one.id,
@@ -92,16 +93,17 @@ def _row(principal: Principal) -> tuple[str, str, int, str]:
         }
         for one in principal.secrets
     ]
-    return principal.id, principal.name, int(principal.is_owner), json.dumps(secrets)
+    owns, kind = int(principal.is_owner), str(principal.kind)
+    return principal.id, principal.name, owns, json.dumps(secrets), kind
 
 
-def _principal(row: tuple[str, str, int, str]) -> Principal:
-    id, name, is_owner, text = row
+def _principal(row: tuple[str, str, int, str, str]) -> Principal:
+    id, name, is_owner, text, kind = row
     try:
         secrets: list[dict[str, Any]] = json.loads(text)
-        return Principal(id, name, bool(is_owner), tuple(_secret(one) for one in secrets))
+        return Principal(id, name, bool(is_owner), tuple(_secret(one) for one in secrets), Kind(kind))
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"service principal {name} cannot be read: {error!r}") from error
+        raise Damaged(f"principal {name} cannot be read: {error!r}") from error
 
 
 def _secret(fields: dict[str, Any]) -> Secret:
@@ -110,4 +112,4 @@ def _secret(fields: dict[str, Any]) -> Secret:
 
 
 def _missing(id: str) -> Missing:
-    return Missing(f"there is no service principal {id[:64]}", cure="`list` names them")
+    return Missing(f"there is no principal {id[:64]}", cure="`list` names them")

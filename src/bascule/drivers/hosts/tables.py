@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-VERSION = 6
+VERSION = 7
 _FIRST = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, secret_digest TEXT NOT NULL, expires_at REAL NOT NULL, host TEXT NOT NULL);
@@ -53,8 +53,22 @@ CREATE INDEX ended_orders ON orders (ended_at) WHERE ended_at IS NOT NULL;
 _OF_VERSION_6 = """
 ALTER TABLE orders ADD COLUMN headway TEXT;
 """
+_OF_VERSION_7 = """
+ALTER TABLE principals ADD COLUMN kind TEXT NOT NULL DEFAULT 'program';
+CREATE TABLE devices (
+    id TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, expires_at REAL NOT NULL,
+    person TEXT NOT NULL, secret TEXT NOT NULL);
+"""
 
-STEPS = (_FIRST, _OF_VERSION_2, _OF_VERSION_3, _OF_VERSION_4, _OF_VERSION_5, _OF_VERSION_6)
+STEPS = (
+    _FIRST,
+    _OF_VERSION_2,
+    _OF_VERSION_3,
+    _OF_VERSION_4,
+    _OF_VERSION_5,
+    _OF_VERSION_6,
+    _OF_VERSION_7,
+)
 
 
 def steps(after: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ then parameters, names and body are read; then the desk is asked. Who is refused
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bascule.control.service.gate import Call
-from bascule.control.service.people.identity import STRANGER
+from bascule.control.service.people.doorkeeper import STRANGER
 from bascule.model.errors import BasculeError, Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.ports.chance import Ids
@@ -28,7 +28,7 @@ from .asking import Ask, Desks, body_of, check_names, query_of
 from .bodies import taken
 from .errors import TurnedAway, headers_of, status_of
 from .errors import body_of as told
-from .identity import metadata, signing_in
+from .identity import device_page, metadata, signing_in
 from .nouns import vaults
 from .nouns.built import HANDLERS
 from .router import Found, Router
@@ -59,6 +59,11 @@ def application(desks: Desks, ids: Ids) -> FastAPI:
     app.add_api_route("/{tenant}/discovery/v2.0/keys", door.keys)
     for form in ("/{tenant}/oauth2/v2.0/token", "/{tenant}/oauth2/token"):
         app.add_api_route(form, door.token, methods=["POST"])
+    for form in ("/{tenant}/oauth2/v2.0/devicecode", "/{tenant}/oauth2/devicecode"):
+        app.add_api_route(form, door.device, methods=["POST"])
+    app.add_api_route("/common/userrealm/{user}", door.realm)
+    app.add_api_route("/device", door.ask_for_device)
+    app.add_api_route("/device", door.agree_to_device, methods=["POST"])
     app.add_api_route("/{path:path}", door.operation, methods=_METHODS)
     return app
 
@@ -86,16 +91,54 @@ class _Door:
         """Tell no keys: tokens are for this server, which signed them."""
         return self._sent(request, Answer(body={"keys": []}))
 
+    def realm(self, request: Request) -> Response:
+        """Tell that people sign in here, not elsewhere."""
+        said = {"ver": "1.0", "account_type": "Managed", "domain_name": "bascule", "cloud_instance_name": ""}
+        return self._sent(request, Answer(body=said))
+
     def token(self, request: Request, tenant: str, body: Body) -> Response:
         """Give a token out."""
+        desks, said = self._desks, request.headers.get("authorization", "")
+        return self._for_strangers(
+            request,
+            body,
+            lambda data: (
+                self._unknown_tenant(tenant)
+                or signing_in.token(desks.identity, desks.users, _base(request), data, said)
+            ),
+        )
+
+    def device(self, request: Request, tenant: str, body: Body) -> Response:
+        """Let a device wait for a person."""
+        return self._for_strangers(
+            request,
+            body,
+            lambda data: (
+                self._unknown_tenant(tenant) or signing_in.device(self._desks.users, _base(request), data)
+            ),
+        )
+
+    def ask_for_device(self, request: Request) -> Response:
+        """Ask a person for the code of a device."""
+        return self._sent(request, device_page.asking(request.query_params.get("code", "")))
+
+    def agree_to_device(self, request: Request, body: Body) -> Response:
+        """Sign in for a device."""
+
+        def agree(data: bytes) -> Answer:
+            wrong = signing_in.agreed(self._desks.users, data)
+            return device_page.asking(wrong=wrong) if wrong else device_page.done()
+
+        return self._for_strangers(request, body, agree)
+
+    def _for_strangers(
+        self, request: Request, body: bytes | TurnedAway, answer: Callable[[bytes], Answer]
+    ) -> Response:
         try:
-            if (unknown := self._unknown_tenant(tenant)) is not None:
-                return self._sent(request, unknown)
             if isinstance(body, TurnedAway):
                 self._refused(STRANGER, "sign-in", body)
                 raise body
-            said = request.headers.get("authorization", "")
-            return self._sent(request, signing_in.token(self._desks.identity, _base(request), body, said))
+            return self._sent(request, answer(body))
         except BasculeError as error:
             return self._sent(request, self._told(request, error))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias
 
 from bascule.control.service.people.identity import IdentityDesk
+from bascule.control.service.people.users import UserDesk
 from bascule.control.service.service import Service
 from bascule.model.vault.access import Caller
 
@@ -29,6 +30,7 @@ class Desks:
 
     service: Service
     identity: IdentityDesk
+    users: UserDesk
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,24 @@
-"""Who signs in: programs, each with secrets of its own (R-OP-3).
+"""Who signs in: programs, each with secrets of its own, and people with a password each (R-OP-3).
 
-Of a secret only a salted digest is kept. Two may hold at once, so that one is changed without a gap.
+Of a secret only a salted digest is kept. Of a program two may hold at once, so that one is changed without a
+gap; who changes a password has the old one no more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from .fabric import check_name
 
 SECRETS_MAX = 4
+
+
+class Kind(StrEnum):
+    """Who a principal is."""
+
+    PROGRAM = "program"
+    PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +34,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A program that signs in. ``id`` is what it calls itself by, ``name`` is who it is in the vaults."""
+    """Who signs in: a program by its ``id``, a person by the ``name``. In vaults both are their name."""
 
     id: str
     name: str
     is_owner: bool = False
     secrets: tuple[Secret, ...] = ()
+    kind: Kind = Kind.PROGRAM
 
     def __post_init__(self) -> None:
-        check_name(self.name, "a service principal")
+        check_name(self.name, "a user" if self.kind is Kind.PERSON else "a service principal")

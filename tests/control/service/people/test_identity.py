@@ -10,7 +10,8 @@ import pytest
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.control.service.people.attempts import FAILURES_MAX, WINDOW_SECONDS
-from bascule.control.service.people.identity import SECRET_SECONDS, TOKEN_SECONDS, IdentityDesk
+from bascule.control.service.people.doorkeeper import SECRET_SECONDS, TOKEN_SECONDS, Doorkeeper
+from bascule.control.service.people.identity import IdentityDesk
 from bascule.control.service.service import Service
 from bascule.drivers.hosts.principals import SqlPrincipals
 from bascule.drivers.hosts.sqlite import SqliteDatabase
@@ -37,7 +38,9 @@ class Opened:
         self.service = service
         self.clock = SetClock()
         self.principals = principals
-        self.desk = IdentityDesk(service.gate, principals, self.clock, SystemIds())
+        ids = SystemIds()
+        keeper = Doorkeeper(service.gate, principals, self.clock, ids)
+        self.desk = IdentityDesk(service.gate, principals, keeper, self.clock, ids)
 
     def codes(self) -> set[tuple[str, str, str]]:
         self.service.gate.settle()

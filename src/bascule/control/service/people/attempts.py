@@ -24,10 +24,11 @@ class _Count:
 
 
 class Attempts:
-    """Counts by name, forgotten after a minute. Thread-safe."""
+    """Counts by name, forgotten after a while. Thread-safe."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, seconds: float = WINDOW_SECONDS) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._guard = Lock()
         self._counts: dict[str, _Count] = {}
 
@@ -37,7 +38,7 @@ class Attempts:
             count = self._count(name)
             count.tries += 1
             if count.failures >= FAILURES_MAX or count.tries > SIGN_INS_MAX:
-                left = count.since + WINDOW_SECONDS - self._clock.monotonic()
+                left = count.since + self._seconds - self._clock.monotonic()
                 raise Refused(
                     "there were too many attempts to sign in",
                     cure=f"wait {max(1, round(left))} seconds, and see that the secret is right",
@@ -57,6 +58,6 @@ class Attempts:
     def _count(self, name: str) -> _Count:
         now = self._clock.monotonic()
         found = self._counts.get(name)
-        if found is None or now - found.since >= WINDOW_SECONDS:
+        if found is None or now - found.since >= self._seconds:
             found = self._counts[name] = _Count(now)
         return found

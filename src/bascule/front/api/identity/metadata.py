@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .signing_in import GRANTS
+
 Document = Mapping[str, object]
 
 
@@ -16,7 +18,8 @@ def openid(base: str, tenant: str, server: str) -> Document:
         **{"authorization_endpoint": f"{path}/authorize", "token_endpoint": f"{path}/token"},
         **{"jwks_uri": f"{base}/{tenant}/discovery/v2.0/keys", "tenant_region_scope": None},
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-        "grant_types_supported": ["client_credentials"],
+        "device_authorization_endpoint": f"{path}/devicecode",
+        "grant_types_supported": list(GRANTS),
         **{"response_types_supported": ["token"], "response_modes_supported": ["query"]},
         **{"subject_types_supported": ["pairwise"], "scopes_supported": ["openid"]},
         **{"id_token_signing_alg_values_supported": ["RS256"], "claims_supported": ["sub", "iss", "aud"]},

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..answers import Answer
 from ..asking import Ask
-from ..identity import people, subscriptions
+from ..identity import people, subscriptions, users
 from . import absent, credentials, jobs, offers, settings, signs, vaults
 from .machines import commands, enabling, items, plans, points, shaping
 from .sides import containers, fabrics, mappings, policies, protectable, targets
@@ -18,6 +18,7 @@ Handler: TypeAlias = Callable[[Ask], Answer]
 _WORKING: dict[str, Handler] = {
     **subscriptions.HANDLERS,
     **people.HANDLERS,
+    **users.HANDLERS,
     **vaults.HANDLERS,
     **fabrics.HANDLERS,
     **containers.HANDLERS,

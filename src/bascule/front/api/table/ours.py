@@ -21,6 +21,12 @@ principals
     renew_secret POST {B}/servicePrincipals/{principal}/renewSecret
     forget_secret DELETE {B}/servicePrincipals/{principal}/secrets/{secret}
     remove DELETE {B}/servicePrincipals/{principal}
+users
+    list GET {B}/users
+    create PUT {B}/users/{user}
+    reset_password POST {B}/users/{user}/resetPassword
+    change_password POST {B}/changePassword
+    remove DELETE {B}/users/{user}
 roles
     list GET {V}/basculeRoles
     assign PUT {V}/basculeRoles/{principal}
