@@ -145,8 +145,11 @@ def test_items_and_jobs_come_in_pages(server: Served) -> None:
 
 
 def test_a_link_to_the_next_page_keeps_what_was_asked(server: Served) -> None:
+    with server.node.catalog.writing() as books:
+        for number in range(450):
+            books.events.add(Event("south", 1e9 + number, "h3", "rpo", Health.HEALTHY, "well", ""))
     asked = {"api-version": VERSION, "$filter": "Severity eq 'OK'"}
-    first = server.ask(f"{server.home()}/replicationEvents", params=asked).json()
+    first = server.ask(f"{server.home('south')}/replicationEvents", params=asked).json()
     link = first["nextLink"]
     assert link.startswith(server.base)
     second = server.ask(link.removeprefix(server.base), params=None).json()
