@@ -14,7 +14,7 @@ from bascule.drivers.hosts.postgres import PostgresDatabase
 from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.drivers.hosts.tables import Database
 from bascule.model.errors import Exists, Missing, Refused
-from bascule.model.vault.device import Device
+from bascule.model.vault.principal import Device
 from tests.servers.postgres import Postgres
 
 ONE = Device("1", "BCDFGHJK", 100.0)

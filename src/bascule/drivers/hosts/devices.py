@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.errors import Exists, Missing, Refused
-from bascule.model.vault.device import Device
+from bascule.model.vault.principal import Device
 
 from .tables import Database
 

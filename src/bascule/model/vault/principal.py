@@ -44,3 +44,19 @@ class Principal:
 
     def __post_init__(self) -> None:
         check_name(self.name, "a user" if self.kind is Kind.PERSON else "a service principal")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What asks a person to sign in for it elsewhere (RFC 8628): it shows a code, and waits.
+
+    ``id`` is the digest of what the device alone knows, ``code`` what the person types.
+
+    ``person`` and ``secret`` are who agreed, and the id of the password by which; empty until somebody does.
+    """
+
+    id: str
+    code: str
+    expires_at: float
+    person: str = ""
+    secret: str = ""

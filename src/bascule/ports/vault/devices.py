@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bascule.model.vault.device import Device
+from bascule.model.vault.principal import Device
 
 
 class Devices(Protocol):

@@ -11,8 +11,7 @@ from uuid import UUID
 
 from bascule.model.errors import Missing, Refused
 from bascule.model.vault.access import Caller, Right
-from bascule.model.vault.device import Device
-from bascule.model.vault.principal import Kind, Principal, Secret
+from bascule.model.vault.principal import Device, Kind, Principal, Secret
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.devices import Devices
 from bascule.ports.vault.principals import Principals
