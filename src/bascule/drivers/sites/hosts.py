@@ -87,7 +87,7 @@ class Lines:
             "retention": policy.retention,
             "rpo_threshold_seconds": policy.rpo_threshold_seconds,
             "resync_hours": policy.resync_hours,
-            "app_consistent_seconds": policy.app_consistent_seconds,
+            **{"app_consistent_seconds": policy.app_consistent_seconds, "agent": policy.agent},
         }
 
     def ask(self, order: Order, host: str, verb: str, arguments: Mapping[str, Json]) -> Result | None:

@@ -87,6 +87,12 @@ def test_a_policy_is_what_was_asked_for_and_goes(server: Served) -> None:
     after: Any = client("replication_policies.begin_update", "HVA", change)
     details = after.result().properties.provider_specific_details
     assert (details.replication_interval, details.recovery_point_history_duration_in_hours) == (900, 24)
+    ours = {"recoveryPointThresholdInMinutes": 30, "retention": "4h:all,7d:1d", "resyncHours": "any"}
+    change["properties"]["replicationProviderSettings"] = {"bascule": {**ours, "agent": "off"}}
+    after = client("replication_policies.begin_update", "hva", change)
+    details = after.result().properties.provider_specific_details
+    assert details["bascule"] == {**ours, "agent": "off"}
+    assert details.recovery_point_history_duration_in_hours == 7 * 24
     client("replication_policies.begin_delete", "hva").result()
     assert [one.name for one in client("replication_policies.list")] == ["daily"]
 
@@ -99,6 +105,10 @@ def test_a_policy_is_what_was_asked_for_and_goes(server: Served) -> None:
         ({"replicationInterval": True}, "no whole number"),
         ({"replicationInterval": -1}, "no whole number"),
         ({"instanceType": "InMageAzureV2"}, "not built yet"),
+        ({"onlineReplicationStartTime": "23:00:00"}, "starts when protection is enabled"),
+        ({"bascule": {"retention": "for ever"}}, "for ever"),
+        ({"bascule": {"agent": "/run/agent"}}, "no sockets of a host"),
+        ({"bascule": {"resyncHours": "tea time"}}, "tea time"),
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(server: Served, more: dict[str, object], why: str) -> None:

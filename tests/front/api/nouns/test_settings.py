@@ -183,6 +183,12 @@ def test_what_is_none_here_says_so(server: Served) -> None:
     with pytest.raises(HttpResponseError, match="joins by a registration key"):
         client("replication_recovery_services_providers.begin_create", *F, "p", {"properties": {}})
     client("replicationv_centers.begin_delete", *F, "v").result()
+    assert (
+        list(client("replication_networks.list")) == list(client("replication_network_mappings.list")) == []
+    )
+    mapping = {"properties": {"recoveryNetworkId": "/vnet"}}
+    with pytest.raises(HttpResponseError, match="each machine says in which it is to be"):
+        client("replication_network_mappings.begin_create", *F, "lan", "m1", mapping)
     with pytest.raises(ResourceNotFoundError):
         list(client("replicationv_centers.list_by_replication_fabrics", "nowhere"))
     none = {one.name for one in operations() if standing(one, absent.HANDLERS) is Standing.NONE_HERE}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.errors import Refused
-from bascule.model.policies import Policy
+from bascule.model.policies import AUTO, OFF, Policy
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import ReplicationPolicy
 from bascule.model.vault.item import Protection
@@ -33,10 +33,10 @@ class PolicyDesk:
         Commands to run on hosts and sockets to speak to are for the hosts' own operators to name.
         """
         with self._gate.writing(Call(caller, "put-policy", vault, Right.CHANGE, name)) as books:
-            if policy.before or policy.after or "/" in policy.agent:
+            if policy.before or policy.after or policy.agent not in (AUTO, OFF):
                 raise Refused(
                     "a vault's policy names no commands and no sockets of a host",
-                    cure="name them on the host itself: `bascule protect`",
+                    cure=f"name them on the host itself: `bascule protect`; here it is {AUTO} or {OFF}",
                     code="not-of-a-vault",
                 )
             made = ReplicationPolicy(vault, name, policy)

@@ -62,6 +62,10 @@ _NO_CENTER = _no(
 _NO_STORAGE = _no(
     "storage is classified by VMM servers, and this site is of hosts", "a store is named with the item"
 )
+_NO_MAPPING = _no(
+    "networks are mapped between VMM clouds; of a site of hosts each machine says in which it is to be",
+    "name it with the machine: targetAzureNetworkId when it is enabled, selectedRecoveryAzureNetworkId later",
+)
 _NO_GATEWAY = _no("a site of hosts has no process servers", "its hosts send to the store themselves")
 
 HANDLERS = {
@@ -71,6 +75,15 @@ HANDLERS = {
     "replication_v_centers.create": _NO_CENTER,
     "replication_v_centers.update": _of("vCenter"),
     "replication_v_centers.delete": gone,
+    "replication_networks.list": nothing,
+    "replication_networks.list_by_replication_fabrics": nothing,
+    "replication_networks.get": _of("network that can be mapped"),
+    "replication_network_mappings.list": nothing,
+    "replication_network_mappings.list_by_replication_networks": nothing,
+    "replication_network_mappings.get": _of("network mapping"),
+    "replication_network_mappings.create": _NO_MAPPING,
+    "replication_network_mappings.update": _of("network mapping"),
+    "replication_network_mappings.delete": gone,
     "replication_logical_networks.list_by_replication_fabrics": nothing,
     "replication_logical_networks.get": _of("logical network"),
     "replication_storage_classifications.list": nothing,

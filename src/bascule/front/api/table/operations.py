@@ -60,6 +60,7 @@ NONE_HERE = frozenset(
     {
         *("replication_v_centers", "replication_logical_networks", "replication_storage_classifications"),
         *("replication_storage_classification_mappings", "replication_fabrics.reassociate_gateway"),
+        *("replication_networks", "replication_network_mappings"),
         *("replication_fabrics.remove_infra", "replication_fabrics.renew_certificate"),
         "replication_recovery_services_providers.create",
         "replication_protected_items.update_mobility_service",

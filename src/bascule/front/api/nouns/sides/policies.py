@@ -1,6 +1,7 @@
 """Policies, as those of Hyper-V machines to Azure: an interval, hours of history, and consistent points.
 
-What such a policy cannot say is left as it is when one is changed, and as usual when one is made.
+What such a policy cannot say is said in ``bascule`` (R-P-5): the threshold of the RPO, the whole ladder of
+what is kept, when a resync may run, and whether the guest's agent is asked. What is not said stays as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ...naming import named, resource
 _KIND = "HyperVReplicaAzure"
 _ALL_HOURS = 2
 _HOUR = 3600
+_MINUTE = 60
 
 
 def list_all(ask: Ask) -> Answer:
@@ -62,6 +64,13 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
         raise TurnedAway(
             f"policies of the kind {kind[:64]} are not built yet", cure=f"make one of {_KIND}", code="not-yet"
         )
+    if ask.text(*way, "onlineReplicationStartTime"):
+        raise TurnedAway(
+            "initial replication starts when protection is enabled, and at no time of a policy",
+            cure="leave onlineReplicationStartTime out, and enable protection at that time",
+            code="not-yet",
+        )
+    before = _ours(ask, before, *way, "bascule")
     interval = ask.number(*way, "replicationInterval", default=before.interval_seconds)
     hours = ask.number(
         *way, "applicationConsistentSnapshotFrequencyInHours", default=before.app_consistent_seconds // _HOUR
@@ -75,6 +84,17 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
         retention=before.retention if history < 0 else _ladder(history),
     )
     return Answer(body=_policy(ask, ask.service.policies.put(ask.caller, ask.vault, name, policy)))
+
+
+def _ours(ask: Ask, before: Policy, *way: str) -> Policy:
+    minutes = ask.number(*way, "recoveryPointThresholdInMinutes", default=0)
+    return replace(
+        before,
+        rpo_threshold_seconds=minutes * _MINUTE if minutes else before.rpo_threshold_seconds,
+        retention=ask.text(*way, "retention", default=before.retention),
+        resync_hours=ask.text(*way, "resyncHours", default=before.resync_hours),
+        agent=ask.text(*way, "agent", default=before.agent),
+    )
 
 
 def _ladder(hours: int) -> str:
@@ -97,6 +117,10 @@ def _policy(ask: Ask, one: ReplicationPolicy) -> Mapping[str, object]:
         "applicationConsistentSnapshotFrequencyInHours": policy.app_consistent_seconds // _HOUR,
         **{"replicationInterval": policy.interval_seconds, "encryption": "Enabled"},
         **{"onlineReplicationStartTime": None, "activeStorageAccountId": None},
+        "bascule": {
+            "recoveryPointThresholdInMinutes": policy.rpo_threshold_seconds // _MINUTE,
+            **{"retention": policy.retention, "resyncHours": policy.resync_hours, "agent": policy.agent},
+        },
     }
     properties = {"friendlyName": one.id, "providerSpecificDetails": details}
     return resource(ask, f"replicationPolicies/{one.id}", "replicationPolicies", properties)
