@@ -58,12 +58,12 @@ def assert_well(life: Life) -> None:
     assert life.standing() == {"machines": [], "points": [], "marks": [], "related": []}
 
 
-@pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.lab
+@pytest.mark.timeout(900)  # thirty seconds of processor time, in a dozen lives of servers
 def test_one_of_three_servers_is_killed_each_time_a_host_has_told_something(
     desk: Desk, server: Postgres
 ) -> None:
-    """A short life; the whole one is below."""
+    """A short life, of every day; the whole one is below."""
     with Life(desk, server.database(), count=3, of_servers="told", steps=SHORT) as life:
         assert_well(life)
         assert life.deaths("servers")["told"] >= len(OF_SHORT)
