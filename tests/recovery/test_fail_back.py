@@ -20,7 +20,7 @@ from bascule.recovery.fail_over import cancel as take_back
 from bascule.recovery.fail_over import commit as stay
 from bascule.recovery.generations import is_handed_over, lineage
 from bascule.recovery.hand_over import hand_over
-from bascule.recovery.record import Kind, Records
+from bascule.recovery.record import Kind, Phase, Records
 from bascule.recovery.shapes.asked import Asked
 from bascule.recovery.shapes.shape import Shape
 from bascule.recovery.site import Site
@@ -249,6 +249,17 @@ def test_cancel_puts_back_what_was(journey: Journey, moment: str) -> None:
     journey.work(9)
     held = journey.go_home()
     assert journey.at_home() == held
+
+
+def test_a_cancel_leaves_what_another_host_began_meanwhile(journey: Journey, tmp_path: Path) -> None:
+    record, _ = synchronise(journey.home_site(), AWAY, SAME)
+    journey.hand_over()
+    journey.home_site().records.advance(record, Phase.CHOSEN, log=f"{GROUP}~3")
+    other = World(tmp_path / "other")
+    other.vault = other.serving._vault = journey.vault
+    fail_over(other.site(), AWAY, SAME)
+    cancel(journey.home_site(), AWAY)
+    assert lineage(journey.vault, GROUP).newest == f"{GROUP}~3"
 
 
 def test_the_other_side_is_cleared_after_the_return_and_not_before(journey: Journey) -> None:

@@ -75,6 +75,14 @@ def test_a_test_and_a_failover_do_not_meet(world: World) -> None:
     assert set(world.running()) == {"db", "web"}
 
 
+def test_the_notes_of_a_clean_up_that_died_at_its_last_step_stay(world: World) -> None:
+    record = rehearse(world.site(), GROUP, APART)
+    clean_up(world.site(), GROUP, "first look", world.clock)
+    world.site().records.advance(record, Phase.CANCELLING)
+    clean_up(world.site(), GROUP, "", world.clock)
+    assert [test.notes for test in rehearsed(world.site(), GROUP)] == ["first look"]
+
+
 @pytest.mark.lab  # many worlds, many seconds
 def test_a_death_at_any_step_is_made_good_by_asking_again(tmp_path: Path) -> None:
     world = World(tmp_path / "count")
