@@ -1,10 +1,16 @@
-"""What all tests share: how hypothesis behaves, what ``--brief`` leaves out, what ``--examples`` adds."""
+"""What all tests share: how hypothesis behaves, what ``--brief`` leaves out, what ``--examples`` adds, what
+is not even read of tests that are not wanted, and how the memory of a long run stays bounded.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import re
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -12,6 +18,12 @@ from hypothesis import HealthCheck, Phase, settings
 # Enough to see a family of cases fail, few enough that ``make check`` is worth it before each commit.
 BRIEF_CASES = 2
 BRIEF_EXAMPLES = 10
+
+# A file that is for the lab as a whole. To import them all takes a second of each worker.
+FOR_THE_LAB = re.compile(r"^pytestmark = \[?pytest\.mark\.(?:lab|long)\b", re.MULTILINE)
+
+# So much may a worker grow before what nobody uses is given back.
+GROWTH_BYTES = 256 << 20
 
 # No deadline: the same example takes ten times as long while a guest boots on the other core.
 # On a build machine the examples are derived from the tests alone, so a red build stays red when run again;
@@ -50,6 +62,39 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("soak")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if "not lab" not in config.getoption("-m") or not collection_path.name.startswith("test_"):
+        return None
+    return bool(FOR_THE_LAB.search(collection_path.read_text())) or None
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage what stays to the end: each of its turns took half a second."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let go of what a test held.
+
+    An exception that is a parameter keeps, by its traceback, all that the test had, to the end of the
+    run. And the C library keeps what threads freed, for each of them apart.
+    """
+    global _grown_to
+    done = yield
+    callspec = getattr(item, "callspec", None)
+    for value in callspec.params.values() if callspec else ():
+        if isinstance(value, BaseException):
+            value.__traceback__ = value.__context__ = None
+    if (size := _resident()) > _grown_to + GROWTH_BYTES:
+        gc.collect()
+        _trim(0)
+        _grown_to = _resident()
+    _grown_to = min(_grown_to, size)
+    return done
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--brief"):
@@ -57,6 +102,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = {item for _, family in groupby(items, key=_family) for item in _spread(list(family))}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _padding: 0)
+_grown_to = _resident()
 
 
 def _family(item: pytest.Item) -> str:

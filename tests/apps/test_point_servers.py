@@ -26,6 +26,8 @@ from bascule.wire.nbd.client import Client
 from lab.waiting import wait_until
 from tests.data.pipeline.worlds import Image, noise
 
+pytestmark = pytest.mark.lab
+
 SIZE = 1 << 20
 CONTENT = noise(SIZE, 3)
 

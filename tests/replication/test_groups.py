@@ -141,6 +141,7 @@ class Scene:
         return not any(host.is_held for host in self.hosts.values())
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("machines", [2, 3, 17])
 def test_every_point_of_a_group_is_one_instant_of_all_its_machines(machines: int) -> None:
     """No cap of 16."""
@@ -266,6 +267,7 @@ def test_a_machine_that_fails_at_any_step_leaves_nobody_standing_and_the_others_
     scene.ledger.judge(scene.images())
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_store_that_fails_at_any_request_costs_a_group_no_change(when: str) -> None:
     """R-R-10, and no machine is held by it."""

@@ -187,10 +187,15 @@ def test_the_instant_lies_inside_what_makes_guests_ready_and_the_copy_after_it()
     assert image == before
 
 
-@pytest.mark.parametrize("disk_bytes", [200 << 20, 1 << 30, 20 << 30, 1 << 40])
+@pytest.mark.parametrize("disk_bytes", [50 << 20, 200 << 20, 1 << 30, 20 << 30, 1 << 40])
 def test_what_is_being_stored_is_a_fiftieth_of_the_disks_at_most(disk_bytes: int) -> None:
     tuning = tuning_for(disk_bytes, workers=2)
     assert tuning.upload_threads * tuning.segment_bytes <= disk_bytes / 50
+
+
+def test_of_a_tiny_disk_a_mebibyte_may_be_sent_again() -> None:
+    tuning = tuning_for(3 << 20, workers=2)
+    assert tuning.upload_threads * tuning.segment_bytes == 1 << 20
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

@@ -38,9 +38,9 @@ from bascule.ports.machines import Frozen, FrozenDisk, Recorded, Tracking
 from .instants import Aside, HeldSource, Instant
 from .members import Member, Members
 
-# Four segments are being stored at one time: together they are a hundredth of the disks, and of 200 MiB two.
+# Four segments are being stored at one time: together a hundredth of the disks, of 50 MiB two; of less 1 MiB.
 _SEGMENTS_LEAST = 400
-_SEGMENT_SMALLEST = 1 << 20
+_SEGMENT_SMALLEST = 256 << 10
 
 log = structlog.get_logger(__name__)
 

@@ -26,6 +26,8 @@ from lab.servers.vaults import VaultServer
 from tests.control.service.desks import desks
 from tests.front.api import certificates
 
+pytestmark = pytest.mark.lab
+
 
 def clients(said: dict[str, str]) -> tuple[RecoveryServicesClient, SiteRecoveryManagementClient]:
     """Return the SDK's clients, from nothing but the file of the first principal."""
@@ -46,7 +48,6 @@ def clients(said: dict[str, str]) -> tuple[RecoveryServicesClient, SiteRecoveryM
     )
 
 
-@pytest.mark.lab
 def test_the_sdk_drives_a_server_from_its_first_principals_file(tmp_path: Path) -> None:
     with VaultServer(tmp_path / "srv") as server:
         path = tmp_path / "srv" / FIRST
@@ -141,7 +142,6 @@ def test_a_client_that_trusts_nobody_yet_is_shown_what_it_may_trust(opened: ApiD
     assert opened.vouched().startswith("holds until ")
 
 
-@pytest.mark.lab
 def test_an_owners_own_certificate_is_shown_instead(tmp_path: Path) -> None:
     certificate, key = certificates.make(tmp_path)
     with VaultServer(tmp_path / "srv", "--certificate", str(certificate), "--key", str(key)) as server:

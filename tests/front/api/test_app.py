@@ -15,6 +15,8 @@ from tests.control.service.desks import OWNER
 from tests.front.api.sdks import NEWEST
 from tests.front.api.serving import VERSION, Served
 
+pytestmark = pytest.mark.lab
+
 
 def test_the_sdk_finds_the_vaults_that_its_caller_may_see(server: Served) -> None:
     found = {

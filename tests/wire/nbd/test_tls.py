@@ -112,6 +112,7 @@ def read(client: Client, offset: int, length: int) -> bytes:
     return bytes(buffer)
 
 
+@pytest.mark.lab
 def test_what_is_written_under_tls_is_read_back(secure: Server, pki: Path, disk) -> None:
     data = Random(1).randbytes(9 * MIB + 17)
     disk.cold = {2 * MIB, 5 * MIB}  # the crew sends while the other thread receives

@@ -8,7 +8,9 @@ export of QEMU, or a qcow2); an image ``layer=yes`` to read only what was writte
 it; a raw disk ``direct=yes`` or ``direct=no`` to go around the page cache or through
 it; ``nbds`` takes ``tls-certificates=FOLDER`` with ca-cert.pem and, for a server that
 asks, client-cert.pem and client-key.pem. ``lender=NAME`` means connections that only
-the export's owner, in this process, can make and end.
+the export's owner, in this process, can make and end. A disk that QEMU holds frozen has
+``fresh=NAME``, a bitmap of what was overwritten since, and maybe ``holes=EXPORT``, the disk
+as it goes on.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from bascule.wire.nbd.connecting import Access
 
 _PATH_OPTIONS: Final = frozenset({"format", "bitmap", "direct", "layer"})
-_NBD_OPTIONS: Final = frozenset({"bitmap", "lender", "socket", "tls-certificates"})
+_NBD_OPTIONS: Final = frozenset({"bitmap", "fresh", "holes", "lender", "socket", "tls-certificates"})
 
 
 class Words(NamedTuple):
@@ -58,7 +60,8 @@ def open_source(text: str) -> DiskSource:
             from bascule.wire.nbd.lent import lender
 
             return NbdSource.lent(lender(name), address.export, bitmap=bitmap)
-        return NbdSource.connect(address, bitmap=bitmap, access=_access(words))
+        fresh, holes = words.options.get("fresh", ""), words.options.get("holes", "")
+        return NbdSource.connect(address, bitmap=bitmap, fresh=fresh, holes=holes, access=_access(words))
     path = _existing(words.where)
     image_format = format_of(path, words.options.get("format", ""))
     if image_format != RAW:

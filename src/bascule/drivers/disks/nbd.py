@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
-from bascule.blocks.extents import Extent, merge
+from bascule.blocks.cut import BLOCK
+from bascule.blocks.extents import Extent, intersect, merge, split, subtract, union
 from bascule.model.errors import Missing, Refused
 from bascule.wire.nbd.address import Address
 from bascule.wire.nbd.client import DEPTH, Client
@@ -27,25 +30,55 @@ ALLOCATION: Final = "base:allocation"
 BITMAPS: Final = "qemu:dirty-bitmap:"
 LAYERS: Final = "qemu:allocation-depth"
 _ZERO: Final = 2  # of base:allocation
+_ABSENT: Final = 1
 _CAN_ZERO: Final = 1 << 6  # NBD_FLAG_SEND_WRITE_ZEROES
 # So much of a disk is asked about before a connection is given back.
 _STEP: Final = 64 << 30
 _SHORT_DEPTH: Final = 16
-"""Requests under way where they are short, as those of a delta are. None of them may forbid the server to
-look for zeroes first (DF): QEMU 7.2 then shows writes of after the instant.
-"""
+"""Requests under way where they are short, as those of a frozen disk are."""
 _LISTED: Final = 1 << 16
 """So many extents are kept, which are asked for more than once: a few MiB."""
 _ZEROES: Final = memoryview(bytes(1 << 20))
 
 
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What is known of a disk that QEMU holds frozen by a filter, beside what the frozen one says.
+
+    ``fresh`` is the context of a bitmap that records since before the instant. Where a range begins with what
+    was overwritten and goes on with what was not, QEMU 7.2 looks at the disk as it is now: it says that the
+    range is zero, or reads zeroes, though it was not. Hence what was overwritten is asked for last, all of it
+    is read, and by single blocks, each of which is overwritten or not.
+
+    ``disk`` is an export of the disk as it goes on. Of what lies in images below it the frozen one says only
+    that it is absent. That was not overwritten, so what the disk called zero a moment before was so then.
+    """
+
+    fresh: str = ""
+    disk: Connections | None = None
+
+    def zeroes(self, start: int, length: int) -> list[Extent]:
+        """Return what of a range the disk as it goes on knows to be zero."""
+        if self.disk is None:
+            return []
+        with self.disk.client() as client:
+            found = client.extents(ALLOCATION, start, length)
+            return [Extent(offset, size) for offset, size, flags in found if flags & _ZERO]
+
+
 class NbdSource:
-    """An export, read whole or as far as a dirty bitmap says."""
+    """An export, read whole or as far as a dirty bitmap says.
+
+    A disk that QEMU holds frozen by a filter is told of by what it was and what it is: see ``Frozen``.
+    """
 
     is_near = False
 
-    def __init__(self, connections: Connections, context: str = ALLOCATION) -> None:
+    def __init__(
+        self, connections: Connections, context: str = ALLOCATION, frozen: Frozen = Frozen()
+    ) -> None:
         self._connections = connections
+        self._frozen = frozen
         self._context = context
         self.is_delta = context != ALLOCATION
         self.size_bytes = connections.first.size_bytes
@@ -54,18 +87,29 @@ class NbdSource:
         self._listed: list[Extent] | None = None
 
     @classmethod
-    def connect(cls, address: Address, *, bitmap: str = "", access: Access = PLAIN) -> NbdSource:
+    def connect(
+        cls, address: Address, *, bitmap: str = "", fresh: str = "", holes: str = "", access: Access = PLAIN
+    ) -> NbdSource:
         """Open an export; with ``bitmap`` only what that dirty bitmap marks is read, or Missing is raised."""
         context = BITMAPS + bitmap if bitmap else ALLOCATION
+        marks = BITMAPS + fresh if fresh else ""
+        wanted = [name for name in (context, marks) if name]
 
         def connect() -> Client:
-            return Client.connect(address, contexts=(context,), access=access)
+            return Client.connect(address, contexts=wanted, access=access)
+
+        def alive() -> Client:
+            return Client.connect(address, export=holes, contexts=(ALLOCATION,), access=access)
 
         first = connect()
-        if bitmap and context not in first.contexts:
-            first.close()
-            raise _no_bitmap(bitmap, str(address), contexts_of(address, queries=(BITMAPS,), access=access))
-        return cls(Connections(first, connect), context)
+        for context_name in wanted:
+            if context_name.startswith(BITMAPS) and context_name not in first.contexts:
+                first.close()
+                name = context_name.removeprefix(BITMAPS)
+                raise _no_bitmap(name, str(address), contexts_of(address, queries=(BITMAPS,), access=access))
+        with _closing_on_failure(first):
+            disk = Connections(alive(), alive) if holes else None
+            return cls(Connections(first, connect), context, Frozen(marks, disk))
 
     @classmethod
     def lent(cls, connect: Connect, export: str, *, bitmap: str = "") -> NbdSource:
@@ -92,23 +136,21 @@ class NbdSource:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` completely, or raise."""
-        check_range(self._name, self._connections.is_open, self.size_bytes, offset, len(buffer))
-        if not len(buffer):
-            return
-        with self._connections.client() as client:
-            read_aligned(client, self._unit, offset, buffer)
+        self.read_many([(offset, buffer)])
 
     def read_many(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
         """Fill the buffer of each offset, several requests at a time."""
         for offset, buffer in pieces:
             check_range(self._name, self._connections.is_open, self.size_bytes, offset, len(buffer))
+        if by_block := self.is_delta or bool(self._frozen.fresh):
+            pieces = [block for piece in pieces for block in _blocks(*piece)]
         with self._connections.client() as client:
             odd = [piece for piece in pieces if (piece[0] | len(piece[1])) % self._unit]
             even = (
                 piece for piece in pieces if len(piece[1]) and not (piece[0] | len(piece[1])) % self._unit
             )
             cuts = (cut for piece in even for cut in client.pieces(*piece))
-            for _ in client.read_many(cuts, _SHORT_DEPTH if self.is_delta else DEPTH):
+            for _ in client.read_many(cuts, _SHORT_DEPTH if by_block else DEPTH):
                 pass
             for offset, buffer in odd:
                 read_aligned(client, self._unit, offset, buffer)
@@ -116,6 +158,8 @@ class NbdSource:
     def close(self) -> None:
         """Close all connections; safe to call twice."""
         self._connections.close()
+        if self._frozen.disk is not None:
+            self._frozen.disk.close()
 
     def _listing(self) -> Iterator[Extent]:
         """Yield what is marked, and keep it if it is little; a bitmap that records on may say more later."""
@@ -129,12 +173,24 @@ class NbdSource:
 
     def _marked(self) -> Iterator[Extent]:
         for start in range(0, self.size_bytes, _STEP):
+            length = min(_STEP, self.size_bytes - start)
+            # In this order: see Frozen.
+            zero = self._frozen.zeroes(start, length)
             with self._connections.client() as client:
-                found = list(client.extents(self._context, start, min(_STEP, self.size_bytes - start)))
-            for offset, length, flags in found:
+                found = list(client.extents(self._context, start, length))
+                fresh = _marks(client, self._frozen.fresh, start, length)
+            yield from union(self._shown(found, zero), fresh)
+
+    def _shown(self, found: list[tuple[int, int, int]], zero: list[Extent]) -> Iterator[Extent]:
+        for offset, length, flags in found:
+            extent = Extent(offset, length)
+            if self.is_delta:
                 # Dirty is 1; the depth of what was never written to any layer is 0.
-                if flags if self.is_delta else not flags & _ZERO:
-                    yield Extent(offset, length)
+                yield from (extent,) if flags else ()
+            elif flags & _ABSENT and not flags & _ZERO:
+                yield from subtract((extent,), intersect((extent,), zero))
+            elif not flags & _ZERO:
+                yield extent
 
 
 class NbdSink:
@@ -247,6 +303,28 @@ def _reads_as_zeroes(client: Client) -> bool:
         return False
     ends = (flags & _ZERO for _, _, flags in client.extents(ALLOCATION))
     return all(ends)
+
+
+def _blocks(offset: int, buffer: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Cut a range into the blocks that a filter copies before they are overwritten."""
+    for extent in split((Extent(offset, len(buffer)),), BLOCK):
+        at = extent.offset - offset
+        yield extent.offset, buffer[at : at + extent.length]
+
+
+def _marks(client: Client, context: str, start: int, length: int) -> list[Extent]:
+    """Return what a bitmap marks of a range; nothing without one."""
+    found = client.extents(context, start, length) if context else ()
+    return [Extent(offset, size) for offset, size, flags in found if flags]
+
+
+@contextmanager
+def _closing_on_failure(client: Client) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        client.close()
+        raise
 
 
 def _no_bitmap(bitmap: str, name: str, offered: list[str]) -> Missing:

@@ -167,6 +167,7 @@ def test_a_kill_at_any_step_shows_no_part_of_an_object_and_leaves_nothing(
     assert seen[-1] == ["points/g/1"]
 
 
+@pytest.mark.lab
 def test_creators_in_several_processes_win_each_name_once(tmp_path: Path) -> None:
     racer = """
 import sys

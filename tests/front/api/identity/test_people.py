@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bascule.wire.control.invitation import invitation_from
 from tests.front.api.serving import Served
+
+pytestmark = pytest.mark.lab
 
 
 def principals(server: Served, name: str = "", more: str = "") -> str:

@@ -16,6 +16,8 @@ from tests.control.service.desks import OWNER
 from tests.front.api.sdks import NEWEST, SDKS, Client
 from tests.front.api.serving import Served
 
+pytestmark = pytest.mark.lab
+
 AT = ("site-1", "site-1", "shop")
 ITEMS = "replication_protected_items"
 
@@ -82,7 +84,6 @@ def plain(client: Client, verb: str) -> Any:
     return poller.result()
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("client", SDKS, indirect=True)
 def test_a_machine_goes_over_and_stays_by_the_official_client(server: Served, client: Client) -> None:
     assert enabled(server, client).properties.policy_friendly_name == "daily"
@@ -147,7 +148,6 @@ def test_an_operation_is_called_as_its_job_and_says_how_far_it_is(server: Served
     assert result.json()["name"] == "shop"
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("client", SDKS, indirect=True)
 def test_a_machine_goes_over_in_order_and_comes_home_when_a_person_says_so(
     server: Served, client: Client
@@ -176,7 +176,6 @@ def test_a_machine_goes_over_in_order_and_comes_home_when_a_person_says_so(
     assert stands(client)[1] == "Primary"
 
 
-@pytest.mark.lab
 def test_an_operation_that_fails_tells_why_and_its_job_is_restarted(server: Served, client: Client) -> None:
     enabled(server, client)
     server.node.sites.fail("start failover", "refused", "no memory")

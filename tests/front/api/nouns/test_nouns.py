@@ -14,6 +14,8 @@ from bascule.model.vault.signs.event import Condition, Event, Health
 from tests.control.service.desks import ROUTE
 from tests.front.api.serving import VERSION, Served
 
+pytestmark = pytest.mark.lab
+
 SITE = {"properties": {"customDetails": {"instanceType": "HyperVSite"}}}
 
 

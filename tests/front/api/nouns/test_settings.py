@@ -16,6 +16,8 @@ from tests.control.service.desks import OWNER, ROUTE
 from tests.front.api.nouns.test_shapes import strangers
 from tests.front.api.serving import Served
 
+pytestmark = pytest.mark.lab
+
 F = ("site-1",)
 C = ("site-1", "site-1")
 

@@ -12,6 +12,8 @@ from bascule.model.vault.signs.event import Condition, Event, Health
 from tests.control.service.desks import OWNER, ROUTE
 from tests.front.api.serving import Client, Served
 
+pytestmark = pytest.mark.lab
+
 CONTAINER = ("site-1", "site-1")
 
 

@@ -12,6 +12,8 @@ from tests.front.cli.conftest import Desk
 
 from .conftest import Office
 
+pytestmark = pytest.mark.lab
+
 
 def test_what_is_protected_is_replicated_and_status_says_how_it_stands(office: Office) -> None:
     office.start()

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.lab
+
 MIB = 1 << 20
 
 

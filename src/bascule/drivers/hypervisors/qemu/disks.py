@@ -37,6 +37,7 @@ class Disk:
     size_bytes: int
     file: str
     keeps_bitmaps: bool
+    is_layered: bool
     bitmaps: tuple[Bitmap, ...]
 
 
@@ -74,6 +75,7 @@ def _disk(block: dict[str, Any]) -> Disk:
         size_bytes=inserted["image"]["virtual-size"],
         file=inserted["file"],
         keeps_bitmaps=inserted["drv"] == "qcow2",
+        is_layered=inserted["backing_file_depth"] > 0,
         bitmaps=tuple(bitmaps_in(inserted)),
     )
 

@@ -72,7 +72,7 @@ def _is_of(data: Json, export: str) -> bool:
     return bool(data.get("id") == export)
 
 
-def words_of(folder: Path, export: str, bitmap: str) -> str:
-    """Return the words by which an export is opened, whole or by a bitmap."""
-    words = f"nbd+unix:///{export}?socket={socket_in(folder)}"
-    return f"{words}&bitmap={bitmap}" if bitmap else words
+def words_of(folder: Path, export: str, **options: str) -> str:
+    """Return the words by which an export is opened; options that are empty are left out."""
+    words = [f"{name}={value}" for name, value in options.items() if value]
+    return "&".join([f"nbd+unix:///{export}?socket={socket_in(folder)}", *words])

@@ -5,7 +5,8 @@ above it (snapshot-access) shows the disk as it was. The order:
 
 1. the filter over its fleece, beside the disk;
 2. the instant: a new bitmap begins to record, then the filter goes under the disk;
-3. the snapshot is exported with the old bitmap.
+3. the snapshot is exported with the old bitmap; to be read whole with the new one, and of a disk with images
+   below it also the disk itself: why, says ``Frozen`` of ``drivers.disks.nbd``.
 
 The old bitmap records on until it is removed: it holds at least what it must, what is read comes from
 the snapshot, and whoever gives the instant up has nothing to put back. Each command
@@ -39,6 +40,7 @@ class FilteredSlot:
         self._filter = f"{OURS}c-{name}"
         self._view = f"{OURS}s-{name}"
         self._export = f"{OURS}{name}"
+        self._holes = f"{OURS}h-{name}" if disk.is_layered and not since else ""
 
     def prepare(self) -> None:
         """See Slot."""
@@ -78,12 +80,15 @@ class FilteredSlot:
 
     def show(self) -> str:
         """See Slot."""
-        changes = (self.disk.node, self.since) if self.since else None
+        changes = (self.disk.node, self.since or self.bitmap)
         self._monitor.execute(
             "blockdev-add", driver="snapshot-access", node_name=self._view, file=self._filter
         )
         begin_export(self._monitor, self._export, self._view, changes)
-        return words_of(self._folder, self._export, self.since)
+        if self._holes:
+            begin_export(self._monitor, self._holes, self.disk.node, None)
+        fresh = "" if self.since else self.bitmap
+        return words_of(self._folder, self._export, bitmap=self.since, fresh=fresh, holes=self._holes)
 
     def thaw(self) -> None:
         """See Slot.
@@ -91,8 +96,9 @@ class FilteredSlot:
         A disk gets its own node back only where the filter is under it: QEMU 7.2 aborts, and the
         machine with it, when a device is given the node that it has.
         """
-        with suppress(QemuRefused):  # it was never made
-            end_export(self._monitor, self._export)
+        for export in filter(None, (self._export, self._holes)):
+            with suppress(QemuRefused):  # it was never made
+                end_export(self._monitor, export)
         self._remove(self._view)
         if nodes_under(self._monitor).get(self.disk.device) == self._filter:
             self._monitor.run([drive(self.disk.device, self.disk.node)])

@@ -102,7 +102,7 @@ class FleecedSlot:
         changes = (self.disk.node, self.since) if self.since else None
         begin_export(self._monitor, self._export, self._fleece, changes)
         self._lender = lend(self._connect)
-        return f"{words_of(self._folder, self._export, self.since)}&lender={self._lender}"
+        return words_of(self._folder, self._export, bitmap=self.since, lender=self._lender)
 
     def _connect(self) -> socket.socket:
         """Connect to the export, with an end that lives as long as QEMU; called by those who read."""

@@ -10,6 +10,8 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from tests.front.api.serving import Client, Served
 
+pytestmark = pytest.mark.lab
+
 CONTAINERS, MAPPINGS = "replication_protection_containers", "replication_protection_container_mappings"
 SITE = ("site-1", "site-1")
 
