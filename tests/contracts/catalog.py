@@ -173,6 +173,10 @@ class CatalogContract:
             for number in range(4):
                 books.jobs.add(a_job(f"j{number}", created=float(number), ended=10.0 + number))
             assert [job.id for job in books.jobs.list("north", limit=3)] == ["j3", "j2", "j1"]
+            assert [job.id for job in books.jobs.list("north", limit=2, after="j3")] == ["j2", "j1"]
+            assert books.jobs.list("north", after="j0") == ()
+            with pytest.raises(Missing):
+                books.jobs.list("north", after="nothing")
             assert {job.id for job in books.jobs.forget(ended_before=12.0)} == {"j0", "j1"}
         with catalog.reading() as books:
             assert [job.id for job in books.jobs.list("north")] == ["j3", "j2"]

@@ -111,6 +111,9 @@ class ItemBook(Protocol):
     def list(self, vault: str, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
         """Return a vault's items by name: all, or so many behind a name."""
 
+    def names(self, vault: str, ids: frozenset[str]) -> Mapping[str, str]:
+        """Return what items are called, by id; of those that are not there nothing."""
+
     def count(self) -> int:
         """Return how many there are in all vaults."""
 
@@ -130,8 +133,11 @@ class JobBook(Protocol):
     def get(self, vault: str, id: JobId) -> Job:
         """Return a job, or raise Missing."""
 
-    def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
-        """Return a vault's jobs, the newest first."""
+    def list(self, vault: str, limit: int = 1000, after: str = "") -> tuple[Job, ...]:
+        """Return a vault's jobs, the newest first: so many at most, behind a job or from the first.
+
+        Missing if the job that is named is not there any more.
+        """
 
     def open(self, vault: str = "", item: str = "", id: str = "") -> tuple[Job, ...]:
         """Return the jobs that have not ended: all, or those of a vault, of an item's id, of that id."""

@@ -21,10 +21,10 @@ class JobDesk:
         self._gate = gate
         self._jobs = jobs
 
-    def list(self, caller: Caller, vault: str, limit: int = 1000) -> tuple[Job, ...]:
-        """Return a vault's jobs, the newest first."""
+    def list(self, caller: Caller, vault: str, limit: int = 1000, after: str = "") -> tuple[Job, ...]:
+        """Return a vault's jobs, the newest first: so many at most, behind a job or from the first."""
         with self._gate.reading(Call(caller, "list-jobs", vault, Right.READ)) as books:
-            return books.jobs.list(vault, limit)
+            return books.jobs.list(vault, limit, after)
 
     def open(self, caller: Caller, vault: str) -> tuple[Job, ...]:
         """Return the jobs of a vault that have not ended; an item has one at most."""

@@ -107,6 +107,11 @@ class SqlItems:
         some = rows.order_by(ITEMS.c.name).limit(limit or None)
         return tuple(item_of(text) for text in self._connection.execute(some).scalars())
 
+    def names(self, vault: str, ids: frozenset[str]) -> Mapping[str, str]:
+        """Return what items are called, by id."""
+        some = sa.select(ITEMS.c.id, ITEMS.c.name).where(ITEMS.c.vault == vault, ITEMS.c.id.in_(ids))
+        return {id: name for id, name in self._connection.execute(some)}
+
     def count(self) -> int:
         """Return how many there are in all vaults."""
         return int(self._connection.execute(sa.select(sa.func.count()).select_from(ITEMS)).scalar_one())
@@ -154,9 +159,13 @@ class SqlJobs:
             raise Missing(f"{vault} has no job {id}")
         return job_of(text)
 
-    def list(self, vault: str, limit: int = 1000) -> tuple[Job, ...]:
+    def list(self, vault: str, limit: int = 1000, after: str = "") -> tuple[Job, ...]:
         """Return a vault's jobs, the newest first."""
         rows = sa.select(JOBS.c.document).where(JOBS.c.vault == vault)
+        if after:
+            created = self.get(vault, JobId(after)).created
+            is_later = sa.and_(JOBS.c.created == created, JOBS.c.id > after)
+            rows = rows.where(sa.or_(JOBS.c.created < created, is_later))
         newest = rows.order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
         return tuple(job_of(text) for text in self._connection.execute(newest).scalars())
 

@@ -39,6 +39,11 @@ class ItemDesk:
         with self._gate.reading(Call(caller, "list-items", vault, Right.READ)) as books:
             return books.items.list(vault, limit, after)
 
+    def names(self, caller: Caller, vault: str, ids: frozenset[str]) -> Mapping[str, str]:
+        """Return what items are called, by id."""
+        with self._gate.reading(Call(caller, "list-items", vault, Right.READ)) as books:
+            return books.items.names(vault, ids)
+
     def get(self, caller: Caller, vault: str, id: str) -> ProtectedItem:
         """Return an item by its id or name, or raise Missing."""
         with self._gate.reading(Call(caller, "show-item", vault, Right.READ, id)) as books:

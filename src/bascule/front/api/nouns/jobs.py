@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
+from bascule.model.errors import Missing
 from bascule.model.vault.item import Command
 from bascule.model.vault.job import Act, Failure, Job, JobId, JobState, Task, TaskState
 
@@ -15,7 +17,6 @@ from ..naming import resource
 from ..words import scenarios
 
 PAGE = 200
-_LISTED = 100_000
 _OF_FAILOVERS = (
     Command.FAIL_OVER,
     Command.PLANNED_FAIL_OVER,
@@ -30,16 +31,16 @@ _NOBODY = "1753-01-01T01:01:01Z"
 def list_all(ask: Ask) -> Answer:
     """Return the jobs of a vault, the newest first, a page at a time."""
     wanted = Filter.of(ask, ("AffectedObjectTypes", "JobName", "JobStatus", "StartTime", "EndTime"))
-    names = _names(ask)
-    jobs = _after(ask.service.jobs.list(ask.caller, ask.vault, _LISTED), ask.query.get("$skiptoken", ""))
-    found = [job for job in jobs if wanted.allows(_facts(job))]
+    found = list(islice((job for job in _jobs(ask) if wanted.allows(_facts(job))), PAGE + 1))
     shown = found[:PAGE]
+    names = _names(ask, *shown)
     return page(ask, (_job(ask, one, names) for one in shown), shown[-1].id if len(found) > PAGE else "")
 
 
 def get(ask: Ask) -> Answer:
     """Return a job."""
-    return Answer(body=_job(ask, _found(ask), _names(ask)))
+    found = _found(ask)
+    return Answer(body=_job(ask, found, _names(ask, found)))
 
 
 def cancel(ask: Ask) -> Answer:
@@ -103,26 +104,31 @@ def failure_of(job: Job) -> Mapping[str, object] | None:
 
 
 def _act(ask: Ask, act: Act, answer: str = "") -> Answer:
-    job = ask.service.jobs.act(ask.caller, ask.vault, JobId(ask.names["job"]), act, answer)
-    return Answer(body=_job(ask, job, _names(ask)))
+    job = ask.service.jobs.act(ask.caller, ask.vault, JobId(ask.names["job"].lower()), act, answer)
+    return Answer(body=_job(ask, job, _names(ask, job)))
 
 
 def _found(ask: Ask) -> Job:
     return ask.service.jobs.get(ask.caller, ask.vault, JobId(ask.names["job"].lower()))
 
 
-def _after(jobs: tuple[Job, ...], token: str) -> tuple[Job, ...]:
-    """Return the jobs behind the one that a page ended with."""
-    if not token:
-        return jobs
-    place = next((at for at, job in enumerate(jobs) if job.id == token), None)
-    if place is None:
-        raise TurnedAway("the page that was to be followed is not there any more", cure="list from the start")
-    return jobs[place + 1 :]
+def _jobs(ask: Ask) -> Iterator[Job]:
+    """Yield the jobs behind the one that a page ended with, read a page at a time."""
+    after = ask.query.get("$skiptoken", "")
+    try:
+        while jobs := ask.service.jobs.list(ask.caller, ask.vault, PAGE + 1, after):
+            yield from jobs
+            if len(jobs) <= PAGE:
+                return
+            after = jobs[-1].id
+    except Missing as error:
+        raise TurnedAway(
+            "the page that was to be followed is not there any more", cure="list from the start"
+        ) from error
 
 
-def _names(ask: Ask) -> Mapping[str, str]:
-    return {item.id: item.name for item in ask.service.items.list(ask.caller, ask.vault)}
+def _names(ask: Ask, *jobs: Job) -> Mapping[str, str]:
+    return ask.service.items.names(ask.caller, ask.vault, frozenset(job.item for job in jobs))
 
 
 def _facts(job: Job) -> Mapping[str, str]:
