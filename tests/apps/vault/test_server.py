@@ -164,7 +164,7 @@ def test_a_server_keeps_its_vaults_in_postgresql(tmp_path: Path) -> None:
             assert first.stop() == 0
             shutil.copytree(first.folder / "pki", tmp_path / "two" / "pki")
             with VaultServer(tmp_path / "two", *place) as second:
-                assert second.call("vaults.list") == [{"name": "north"}]
+                assert [one["name"] for one in second.call("vaults.list")] == ["north"]
 
 
 def test_a_server_whose_catalog_goes_away_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_a_server_whose_catalog_goes_away_says_so_and_goes_on_when_it_is_back(tm
             server.call("vaults.list")
         postgres.start()
         wait_until(lambda: server.page("/healthz")[0] == 200, what="a server that is well again")
-        assert server.call("vaults.list") == [{"name": "north"}]
+        assert [one["name"] for one in server.call("vaults.list")] == ["north"]

@@ -86,7 +86,7 @@ def test_the_jobs_and_hosts_of_a_server_that_died_go_on_with_another(
         # Whoever signed in at one server is known at the other one, which made no principal of its own.
         assert not (second.folder / FIRST).exists()
         _, recovery = clients({**said, "url": second.api})
-        assert [one.name for one in recovery.replication_fabrics.list("rg", "north")] == ["paris"]
+        assert [one.name for one in recovery.replication_fabrics.list("bascule", "north")] == ["paris"]
         tasks = [task["name"] for job in jobs for task in job["tasks"]]
         assert len(tasks) == len(set(tasks))
     finally:
