@@ -149,7 +149,10 @@ def test_who_is_revoked_gets_nothing_any_more_not_even_what_was_waited_for(
     wait_until(lambda: house.host(papers.host).seen_at is not None)
     with house.behind.hosts._database.write() as rows:
         rows.execute("UPDATE hosts SET is_revoked=1")
-        rows.execute("INSERT INTO orders VALUES (?, 1, 'o1', 'pause', 'web', '{}', NULL)", (papers.host,))
+        rows.execute(
+            "INSERT INTO orders (host, sequence, id, verb, grp, arguments) VALUES (?, 1, 'o1', 'pause', 'web', '{}')",
+            (papers.host,),
+        )
     waiting.join()
     assert codes == ["revoked"]
     with pytest.raises(Refused, match="revoked"):
