@@ -150,8 +150,8 @@ def test_who_is_revoked_gets_nothing_any_more_not_even_what_was_waited_for(
     with house.behind.hosts._database.write() as rows:
         rows.execute("UPDATE hosts SET is_revoked=1")
         rows.execute(
-            "INSERT INTO orders (host, sequence, id, verb, grp, arguments) VALUES (?, 1, 'o1', 'pause', 'web', '{}')",
-            (papers.host,),
+            "INSERT INTO orders (host, sequence, id, verb, grp, arguments) VALUES (?, ?, ?, ?, ?, ?)",
+            (papers.host, 1, "o1", "pause", "web", "{}"),
         )
     waiting.join()
     assert codes == ["revoked"]
