@@ -123,6 +123,18 @@ def test_a_request_that_two_would_read_differently_is_refused(
     assert status in (b"400", b"401", b"413", b"501"), status
 
 
+def test_what_follows_a_body_of_two_lengths_is_no_request(opened: ApiDoor, tmp_path: Path) -> None:
+    hidden = b"GET /metadata/endpoints HTTP/1.1\r\nHost: x\r\n\r\n"
+    lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with connected(opened, tmp_path / "pki/authority.pem") as sly:
+        sly.sendall(b"POST /metadata/endpoints HTTP/1.1\r\nHost: x\r\n" + lengths + hidden)
+        said = b""
+        while part := sly.recv(1 << 16):
+            said += part
+    assert said.startswith(b"HTTP/1.1 401")
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
 def chain(port: int) -> list[bytes]:
     """Return the certificates that a server shows, without trusting any of them."""
     context = ssl.create_default_context()

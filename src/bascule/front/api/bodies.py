@@ -14,6 +14,8 @@ _SECONDS = 20.0
 
 async def taken(request: Request) -> bytes | TurnedAway:
     """Return the body of a request, or why it is not taken."""
+    if has_two_lengths(request):
+        return TurnedAway("the length of the body is said twice", cure="say it once", code="two-lengths")
     said = request.headers.get("content-length", "0")
     if len(said) > 9 or not said.isdecimal() or int(said) > BODY_MAX:
         return _too_large()
@@ -27,6 +29,14 @@ async def taken(request: Request) -> bytes | TurnedAway:
     except (TimeoutError, ClientDisconnect):
         return TurnedAway("the body did not come", cure="send it at once", code="too-slow")
     return bytes(data)
+
+
+def has_two_lengths(request: Request) -> bool:
+    """Tell whether whatever stands before us may have taken another part for the body than we do.
+
+    What follows on that connection is nobody's request, so it ends with the answer.
+    """
+    return "content-length" in request.headers and "transfer-encoding" in request.headers
 
 
 def _too_large() -> TurnedAway:
