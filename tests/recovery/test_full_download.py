@@ -11,7 +11,7 @@ from bascule.model.errors import Refused
 from bascule.recovery.fail_back import cancel, commit, complete, synchronise
 from bascule.recovery.pedigree import returning
 from bascule.recovery.record import Kind, Phase
-from tests.recovery.test_fail_back import AWAY, SAME, Journey
+from tests.recovery.journeys import AWAY, SAME, Journey
 from tests.recovery.worlds import BLOCK, GROUP, MACHINES, SIZE, Died
 
 ALL = SIZE * 2 * len(MACHINES)

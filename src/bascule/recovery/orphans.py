@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from bascule.data.pipeline.copy import Capture
 from bascule.data.pipeline.renew import differing_bytes
 from bascule.data.pipeline.resync import resync
-from bascule.data.store import DiskKey, DiskSpec, MachineSpec, PointReader
+from bascule.data.store import DiskKey, DiskReader, DiskSpec, MachineSpec, PointReader
 from bascule.model.errors import Exists, Missing, Refused
 from bascule.model.machines import DiskPlace
 from bascule.ports.disks import DiskSource
@@ -31,8 +31,7 @@ def keep_orphan(site: Site, record: Record) -> str:
     with ExitStack() as opened:
         last = opened.enter_context(site.vault.point(old, purpose="orphan"))
         sources = _sources(site, record, last, opened)
-        differing = (differing_bytes(last.disk(key), sources[key], site.conduct()) for key in sources)
-        if not any(differing):
+        if not any(_differs(site, last.disk(key), source) for key, source in sources.items()):
             return ""
         name = f"{old}~orphan-{record.token}"
         site.say(f"keeping what was written here after {old}/{last.info.number} as group {name}")
@@ -47,9 +46,13 @@ def _sources(site: Site, record: Record, last: PointReader, opened: ExitStack) -
         if place is not None:
             source = site.images.open(place)
             opened.callback(source.close)
-            if source.size_bytes == last.disk(key).size_bytes:
-                found[key] = source
+            found[key] = source
     return found
+
+
+def _differs(site: Site, known: DiskReader, source: DiskSource) -> bool:
+    """Tell whether a disk holds what its last point does not; one of another size was resized after it."""
+    return source.size_bytes != known.size_bytes or differing_bytes(known, source, site.conduct()) > 0
 
 
 def _old_place(record: Record, key: DiskKey) -> DiskPlace | None:
@@ -74,7 +77,9 @@ def _keep(
             machine.id,
             machine.name,
             tuple(
-                DiskSpec(d.id, d.size_bytes) for d in machine.disks if DiskKey(machine.id, d.id) in sources
+                DiskSpec(key.disk, source.size_bytes)
+                for key, source in sources.items()
+                if key.machine == machine.id
             ),
             machine.definition,
         )

@@ -17,7 +17,7 @@ from bascule.ports.hypervisors import Hypervisor
 from bascule.ports.images import Images
 from bascule.ports.serving import Serving
 from tests.front.cli.conftest import Done
-from tests.recovery.test_fail_back import Journey
+from tests.recovery.journeys import Journey
 from tests.recovery.worlds import GROUP, FakeImages, World
 
 
