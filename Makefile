@@ -7,7 +7,7 @@ SETUP := @scripts/setup
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-long kills demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault lock clean
+.PHONY: help setup check format test test-long kills demo bench-data bench-cycle bench-idle bench-rpo bench-rto bench-vault bench-api lock clean
 
 help: ## Show this list
 	@echo "Bascule: site recovery on your own machines. What make can do here:"
@@ -70,6 +70,10 @@ bench-idle: ## Measure a provider of a hundred machines that write nothing, and 
 bench-vault: ## Measure a server of vaults: items, events, clients and hosts by the thousand, and jobs
 	$(SETUP) python
 	@$(BIN)/python -m benchmarks.vault
+
+bench-api: ## Measure the API beside a bare handler with the same bytes, and how fast a command starts
+	$(SETUP) python
+	@$(BIN)/python -m benchmarks.api
 
 bench-rto: ## Measure how long it takes until a machine's service is up on the other side
 	$(SETUP) system python guest

@@ -110,6 +110,12 @@ def peak_bytes(pid: int) -> int:
     raise Failed(f"process {pid} ended before it was looked at")
 
 
+def spent_seconds(pid: int) -> float:
+    """Return the seconds of processor that a running process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
 def serving(
     argv: Sequence[str | Path], answers: Callable[[], bool], *, env: Mapping[str, str] | None = None

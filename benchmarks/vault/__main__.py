@@ -20,14 +20,12 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks.data.process import say
+from benchmarks.data.process import say, spent_seconds
 from benchmarks.report import OURS, Figure, Report
 from lab.servers.vaults import VaultServer
 
 from . import asking, hosts, working
 from .filling import Size, fill, item_id, vault_of
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -94,9 +92,9 @@ def _joined(server: VaultServer, folder: Path, size: Size) -> dict[str, Path]:
 
 def _idle(server: VaultServer, seconds: int, living: subprocess.Popen[bytes]) -> None:
     say(f"{seconds} s of reports")
-    before, began = _spent(server.pid), time.monotonic()
+    before, began = spent_seconds(server.pid), time.monotonic()
     time.sleep(seconds)  # the window that is measured
-    percent = 100 * (_spent(server.pid) - before) / (time.monotonic() - began)
+    percent = 100 * (spent_seconds(server.pid) - before) / (time.monotonic() - began)
     if living.poll() is not None:
         raise RuntimeError("the hosts ended")
     _show("hosts-percent", "percent", percent)
@@ -117,9 +115,9 @@ def _asked(server: VaultServer, size: Size, chosen: argparse.Namespace) -> None:
     }
     for name, ask in questions.items():
         say(f"{chosen.clients} clients: {name}")
-        before = _spent(server.pid)
+        before = spent_seconds(server.pid)
         took = asking.asked(chosen.clients, chosen.seconds, ask)
-        spent = _spent(server.pid) - before
+        spent = spent_seconds(server.pid) - before
         _show(f"{name}-p95", "ms", asking.p95(took))
         _show(f"{name}-rate", "calls/s", len(took) / chosen.seconds, more_is_better=True)
         _show(f"{name}-cpu", "ms", 1000 * spent / len(took))
@@ -141,12 +139,6 @@ def _show(name: str, unit: str, value: float, *, more_is_better: bool = False) -
     report = Report(Figure(name, unit, more_is_better, bench="vault"))
     report.add(OURS, value)
     print(*report.lines(), sep="\n", flush=True)
-
-
-def _spent(process: int) -> float:
-    """Return the seconds of processor that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _resident_mib(process: int) -> float:
