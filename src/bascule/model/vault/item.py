@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 
 from .machine import Machine
 from .route import NOWHERE, Route
@@ -289,12 +290,20 @@ class ProtectedItem:
 
     def allowed(self) -> tuple[Command, ...]:
         """Return the commands that the item would accept now."""
-        return tuple(
-            command
-            for command in Command
-            if PROTECTION.accepts(self.protection, command)
-            and SIDE.accepts(self.side, command)
-            and MOVE.accepts(self.move, command)
-            and TEST.accepts(self.test, command)
-            and RESYNC.accepts(self.resync, command)
-        )
+        return _allowed(self.protection, self.side, self.move, self.test, self.resync)
+
+
+@cache
+def _allowed(
+    protection: Protection, side: Side, move: Move, test: TestFailover, resync: Resync
+) -> tuple[Command, ...]:
+    # Asked of every item of every list, and there are far fewer standings than items.
+    return tuple(
+        command
+        for command in Command
+        if PROTECTION.accepts(protection, command)
+        and SIDE.accepts(side, command)
+        and MOVE.accepts(move, command)
+        and TEST.accepts(test, command)
+        and RESYNC.accepts(resync, command)
+    )

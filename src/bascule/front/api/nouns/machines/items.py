@@ -35,16 +35,20 @@ class Around:
 
     servers: Mapping[str, Server]
     jobs: Mapping[str, Job]
-    conditions: tuple[Condition, ...]
+    conditions: Mapping[str, list[Condition]]
+    """What is wrong, by what it is wrong with."""
 
     @classmethod
     def of(cls, ask: Ask) -> Around:
         """Look it up."""
         service, caller, vault = ask.service, ask.caller, ask.vault
+        conditions: dict[str, list[Condition]] = {}
+        for one in service.signs.conditions(caller, vault):
+            conditions.setdefault(one.subject, []).append(one)
         return cls(
             {one.id: one for one in service.fabrics.servers(caller, vault)},
             {job.item: job for job in service.jobs.open(caller, vault)},
-            service.signs.conditions(caller, vault),
+            conditions,
         )
 
     def fabric(self, host: str) -> str:
@@ -102,7 +106,7 @@ def item_id(ask: Ask, container: Container, name: str) -> str:
 def shape(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
     """Return an item as the interface shows it."""
     container = around.container(item) or Container.own(item.vault, _NOWHERE)
-    wrong = [one for one in around.conditions if one.subject == item.id]
+    wrong = around.conditions.get(item.id, [])
     words = f"{container_words(container)}/replicationProtectedItems/{item.name}"
     return resource(
         ask,

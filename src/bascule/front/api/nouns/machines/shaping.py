@@ -69,9 +69,7 @@ def resolve(ask: Ask) -> Answer:
     """Tell that health errors are over; one that is not is over when its cause is."""
     item = found(ask)
     around = Around.of(ask)
-    known = {
-        f"{one.subject}:{one.code}".casefold(): one for one in around.conditions if one.subject == item.id
-    }
+    known = {f"{one.subject}:{one.code}".casefold(): one for one in around.conditions.get(item.id, [])}
     for said in ask.each("properties", "healthErrors"):
         error = known.get(said.text("healthErrorId").casefold())
         if error is not None:
