@@ -118,7 +118,7 @@ def main(words: str, world: str, moment: str) -> int:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
-            sys.stdout.write(f"{killed}\n")
+            sys.stdout.write(f"\n{killed}\n")  # a log line may have been cut short by a death
             return os.waitstatus_to_exitcode(status)
         killed += 1
 

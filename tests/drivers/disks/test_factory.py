@@ -127,7 +127,10 @@ def test_a_raw_disk_that_looks_like_an_image_is_not_updated_unasked(tmp_path: Pa
         ("{tmp}/disk.qcow2?direct=yes", "is an image, which QEMU reads and writes"),
         ("http://127.0.0.1/disk", r"is no disk that can be opened \(name a path, file:///path, nbd:"),
         ("file://host/disk", "is no disk that can be opened"),
-        ("nbd://127.0.0.1/x?colour=red", r"asks for colour .*bitmap, lender, socket, tls-certificates"),
+        (
+            "nbd://127.0.0.1/x?colour=red",
+            r"asks for colour .*fresh, holes, lender, socket",
+        ),
         ("nbd://127.0.0.1/x?tls-certificates={tmp}", "is not encrypted, certificates or not"),
         ("nbds://127.0.0.1/x?tls-certificates={tmp}/none", r"cannot be used.*put ca-cert\.pem there"),
         ("nbd+unix:///x", "names no Unix socket"),

@@ -121,12 +121,12 @@ def test_an_answer_carries_the_ids_by_which_it_is_found_again(server: Served) ->
 
 def test_what_is_not_built_says_so_and_is_no_404(server: Served) -> None:
     client = server.recovery()
-    for operation, code in (
-        ("replication_recovery_plans.list", "OperationNotYetSupported"),
-        ("replication_migration_items.list", "OperationNotSupported"),
+    for operation, names, code in (
+        ("replication_recovery_plans.begin_failover_commit", ("plan",), "OperationNotYetSupported"),
+        ("replication_migration_items.list", (), "OperationNotSupported"),
     ):
         with pytest.raises(HttpResponseError) as refusal:
-            list(client(operation))
+            list(client(operation, *names))
         assert (refusal.value.status_code, refusal.value.error.code) == (400, code)
 
 

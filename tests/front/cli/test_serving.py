@@ -3,9 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from bascule.front.cli.app import build
+from bascule.front.cli import app
 from bascule.front.cli.serving import Order, understand
 
 
@@ -46,7 +45,7 @@ def test_all_other_words_go_the_usual_way(words: list[str]) -> None:
 
 
 def test_the_quick_way_and_the_usual_way_know_the_same_options() -> None:
-    command = get_command(build()).commands["serve-point"]
+    command = app.command("serve-point")
     usual = {word for option in command.params for word in option.opts if word.startswith("--")}
     quick = {"--" + name.replace("_", "-") for name in Order._fields[2:]}
     assert usual - {"--help"} == quick

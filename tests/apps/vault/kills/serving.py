@@ -110,10 +110,10 @@ def main(deaths: str, moments: str, *words: str) -> int:
 def _load() -> None:
     """Load in the parent what each life would load."""
     from bascule.apps.vault import server
-    from bascule.front.cli.app import build
+    from bascule.front.cli.app import command
 
     assert server.run
-    build("serve")
+    assert command("serve")
 
 
 if __name__ == "__main__":

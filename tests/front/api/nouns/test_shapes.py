@@ -18,14 +18,15 @@ CONTAINER = ("site-1", "site-1")
 
 
 def strangers(value: Any, way: str = "") -> Iterator[str]:
-    """Yield the words that a model of the SDK holds and its class does not know."""
+    """Yield the words that a model of the SDK holds and its class does not know, but for our own part."""
     if isinstance(value, list):
         for one in value:
             yield from strangers(one, way)
     if not hasattr(value, "_attr_to_rest_field"):
         return
     fields = value._attr_to_rest_field
-    yield from (f"{way}.{word}" for word in set(value) - {field._rest_name for field in fields.values()})
+    known = {field._rest_name for field in fields.values()} | {"bascule"}
+    yield from (f"{way}.{word}" for word in set(value) - known)
     for name, field in fields.items():
         yield from strangers(getattr(value, name), f"{way}.{field._rest_name}")
 
