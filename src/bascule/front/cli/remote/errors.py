@@ -13,14 +13,8 @@ from bascule.model.errors import BasculeError, Damaged, Exists, Missing, Refused
 from .trust import changed
 
 _FAMILIES: Mapping[int, type[BasculeError]] = {
-    **{
-        404: Missing,
-        408: Unavailable,
-        429: Unavailable,
-        503: Unavailable,
-        502: Unavailable,
-        504: Unavailable,
-    },
+    404: Missing,
+    **dict.fromkeys((408, 429, 502, 503, 504), Unavailable),
 }
 
 
