@@ -275,17 +275,22 @@ class Stage:
         with closing(self.objects()) as objects:
             return self._vault(objects).groups()
 
-    def judge_newest(self, group: str) -> tuple[int, Verdict]:
-        """Judge the newest point of a group: the machine's disks must be as of one instant."""
-        return self.judge_point(group)
+    def judge_newest(self, group: str, *, is_torn: bool = False) -> tuple[int, Verdict]:
+        """Judge the newest point of a group: the machine's disks must be as of one instant.
 
-    def judge_point(self, group: str, number: int | None = None) -> tuple[int, Verdict]:
+        If it was made of disks that were ``is_torn`` by a power cut, they must be as flushed at least.
+        """
+        return self.judge_point(group, is_torn=is_torn)
+
+    def judge_point(
+        self, group: str, number: int | None = None, *, is_torn: bool = False
+    ) -> tuple[int, Verdict]:
         """Judge a point, the newest if it has no number."""
         with ExitStack() as stack:
             objects = stack.enter_context(closing(self.objects()))
             point = stack.enter_context(self._vault(objects).point(group, number, purpose="judge"))
             disks = [point.disk(DiskKey(*key)) for key in point.disks() if key.disk != "boot"]
-            return point.info.number, _judged(disks, Bounds(at_least=1))
+            return point.info.number, _judged(disks, Bounds(at_least=1, instant=not is_torn))
 
     def judge_at_home(self, *, at_rest: bool = False) -> Verdict:
         """Judge the disks at the first site, whose machine is off: cut off, or at rest."""

@@ -40,6 +40,7 @@ def everything_loses_power(world: World, peril: Peril, command: Halting) -> None
     world.hosts.cut()
     world.store.cut()
     world.power_off()
+    world.is_torn = True
     command.process.wait(PATIENCE_SECONDS)
     world.hosts.exchange()
     world.store.exchange()

@@ -52,6 +52,8 @@ class World:
         self.stage = Stage(folder / "s", sites)
         self.first, self.second = self.stage.first, self.stage.second
         self.is_patient = True
+        self.is_torn = False
+        """Do the hosts' disks lack writes that nobody flushed, so that they are of no one instant?"""
         self.bucket = bucket
         for side in (self.first, self.second) if bucket else ():
             bucket.reached_by(side, self.computer(side).namespace)
@@ -63,6 +65,7 @@ class World:
 
     def scene(self, name: str) -> None:
         """Be in a scene, made from the one before if it never was."""
+        self.is_torn = False
         kept = self._kept / name
         if not kept.exists():
             before, make = SCENES[name]
@@ -217,7 +220,9 @@ class World:
     def promised(self) -> int:
         """Return the last record of the newest point, 0 if there is none."""
         log = max((log for log in self.stage.vault_groups() if "orphan" not in log), key=len, default=MACHINE)
-        return self.stage.judge_newest(log)[1].last if self.stage.points(log) else 0
+        if not self.stage.points(log):
+            return 0
+        return self.stage.judge_newest(log, is_torn=self.is_torn)[1].last
 
     def oldest(self) -> int:
         """Return the oldest point of the first generation."""
