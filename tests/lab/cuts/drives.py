@@ -92,7 +92,7 @@ class Drive:
     def detach(self) -> None:
         """Unmount it; it is away then even for those who have files of it open."""
         self.leave()
-        wait_until(lambda: str(self._image) not in _loops(), 30, f"the end of what uses {self.mount}")
+        wait_until(lambda: str(self._image) not in _loops(), 90, f"the end of what uses {self.mount}")
 
     def leave(self) -> None:
         """Unmount it; who has files of it open goes on."""

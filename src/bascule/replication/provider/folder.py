@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -113,7 +114,7 @@ class ItemFolder:
         except FileNotFoundError:
             return None
         except FileExistsError:  # also said of a folder that went between two looks at it
-            if os.path.lexists(self.path) and not self.path.is_dir():
+            if _is_in_the_way(self.path):
                 raise
             return None
 
@@ -236,6 +237,15 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with stream:
         _take(stream, path, wait=wait)
         yield
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Is something else than a folder there? Looked at once: between two looks it may go."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISDIR(mode) and not path.is_dir()
 
 
 def _take(stream: BinaryIO, path: Path, *, wait: bool) -> None:
