@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from bascule.model.errors import BasculeError
+from lab.stage import Failed
 from tests.lab.sides.deaths import FAR_VICTIMS, PATIENT, VICTIMS, counted, endured
 from tests.lab.sides.perils import PERILS
 from tests.lab.sides.scenes import World, made
@@ -79,6 +81,10 @@ def spread(count: int) -> list[int]:
     return [number for number in turned if number <= count]
 
 
+_WRONG = (AssertionError, BasculeError, Failed, OSError, RuntimeError, subprocess.SubprocessError, ValueError)
+"""What judges, the product, the lab and the system say of a bad cell; all else is a mistake of ours."""
+
+
 def wanted(results: Results, verbs: Sequence[str], victims: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     """Yield what is to be tried, the first step of each row before the second of any."""
     rows = [
@@ -94,7 +100,7 @@ def tried(world: World, verb: str, victim: str, step: int) -> Cell:
     try:
         before = endured(world, verb, step, victim, is_patient=step % PATIENT == 1)
         outcome, about = (GOOD, before) if before else (NONE, "")
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is what is looked for
+    except _WRONG as error:
         outcome, about = BAD, "".join(traceback.format_exception(error))
     return Cell(verb, victim, step, outcome, about, round(time.monotonic() - begun, 1), commit())
 

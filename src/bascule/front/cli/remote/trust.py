@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
+import sys
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from bascule.model.errors import Damaged, Refused, Unavailable
@@ -126,9 +128,8 @@ def _connected(url: str, context: ssl.SSLContext) -> ssl.SSLSocket:
             plain.close()
 
 
-def _chain(line: ssl.SSLSocket) -> list[bytes]:
-    """Return what a server shows, its own certificate first: the method is public since Python 3.13."""
-    told = getattr(line, "get_unverified_chain", None)
-    if told is not None:
-        return list(told())
-    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in line._sslobj.get_unverified_chain()]  # type: ignore[attr-defined]  # the one way before Python 3.13
+def _chain(line: Any) -> list[bytes]:
+    """Return what a server shows on a socket of TLS, its own certificate first."""
+    if sys.version_info >= (3, 13):
+        return list(line.get_unverified_chain())
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in line._sslobj.get_unverified_chain()]

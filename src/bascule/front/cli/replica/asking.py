@@ -137,7 +137,7 @@ def saying(*fields: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             command(*arguments, said=said, **named)
 
         whole = [*own[:place], *options, *own[place + 1 :]]
-        wrapped.__signature__ = plain.replace(parameters=whole)  # type: ignore[attr-defined]  # what Typer reads
+        vars(wrapped).update(__signature__=plain.replace(parameters=whole))  # what Typer reads
         wrapped.__annotations__ = {option.name: option.annotation for option in whole}
         return wrapped
 
