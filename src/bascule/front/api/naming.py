@@ -17,6 +17,8 @@ from .errors import TurnedAway
 T = TypeVar("T")
 
 TYPE = "Microsoft.RecoveryServices/vaults"
+KIND = "HyperVReplicaAzure"
+"""What Azure calls the way in which machines of our sites are replicated."""
 _ID = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/Microsoft.RecoveryServices/vaults/([^/]+)/(.+)",
     re.IGNORECASE,

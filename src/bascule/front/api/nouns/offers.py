@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from ..answers import Answer, page
 from ..asking import Ask
+from ..naming import KIND
 from ..table.operations import Operation, Standing, operations, standing
 from ..words import sizes
-from .machines.items import KIND, found
+from .machines.items import found
 
 _PROVIDER = "Microsoft.RecoveryServices"
 _DOES = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}

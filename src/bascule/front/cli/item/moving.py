@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bascule.front.cli.remote.options import Profile, Vault
+from bascule.front.cli.remote.options import KIND, Profile, Vault
 from bascule.front.cli.remote.waiting import Wait
 from bascule.front.cli.words.agreeing import Yes
 from bascule.front.cli.words.options import Json
@@ -22,7 +22,6 @@ Point = Annotated[
         show_default=False,
     ),
 ]
-_KIND = "HyperVReplicaAzure"
 
 
 def rehearse(
@@ -129,7 +128,7 @@ def change_point(
     told = Order(context, name, vault, profile, wait, is_json, yes).open()
     told.agree(f"{name}: started anew from {point} at {told.sides[1]}; what it wrote there is thrown away.")
     body = {
-        "properties": {"recoveryPointId": _point(point), "providerSpecificDetails": {"instanceType": _KIND}}
+        "properties": {"recoveryPointId": _point(point), "providerSpecificDetails": {"instanceType": KIND}}
     }
     told.give("apply_recovery_point", f"Starting {name} anew from {point}", body)
 
@@ -179,7 +178,7 @@ def cancel(
 
 
 def _over(point: str) -> dict[str, Any]:
-    details: dict[str, Any] = {"instanceType": _KIND}
+    details: dict[str, Any] = {"instanceType": KIND}
     if point:
         details["recoveryPointId"] = _point(point)
     return {"failoverDirection": "PrimaryToRecovery", "providerSpecificDetails": details}

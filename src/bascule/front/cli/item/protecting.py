@@ -8,15 +8,12 @@ import typer
 
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.remote import finding
-from bascule.front.cli.remote.options import Profile, Vault, server_of
+from bascule.front.cli.remote.options import KIND, Profile, Vault, server_of
 from bascule.front.cli.remote.waiting import Wait, end_of, finish
 from bascule.front.cli.words.agreeing import Yes
 from bascule.front.cli.words.options import Json
 
 from .words import Item, Order, until_protected
-
-_KIND = "HyperVReplicaAzure"
-
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)]
 Source = Annotated[
@@ -93,7 +90,7 @@ def protect(
     asked = {
         "policyId": f"{server.home}/replicationPolicies/{policy}",
         "protectableItemId": finding.machine(server, on, machine or name)["id"],
-        "providerSpecificDetails": {"instanceType": _KIND, "bascule": ours},
+        "providerSpecificDetails": {"instanceType": KIND, "bascule": ours},
     }
     begun = server.begin("replication_protected_items.create", fabric, fabric, name, {"properties": asked})
     said = f"Protecting {name}, from {source}{f' to {recovery}' if recovery else ''}"

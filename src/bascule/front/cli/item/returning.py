@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bascule.front.cli.remote.options import Profile, Vault
+from bascule.front.cli.remote.options import KIND, Profile, Vault
 from bascule.front.cli.remote.waiting import Wait, end_of
 from bascule.front.cli.words.agreeing import Yes
 from bascule.front.cli.words.options import Json
 
 from .words import Item, Order, until_protected
-
-_KIND = "HyperVReplicaAzure"
 
 
 def reprotect(
@@ -32,7 +30,7 @@ def reprotect(
       bascule item reprotect web --wait
     """
     told = Order(context, name, vault, profile, wait, is_json).open()
-    body = {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": _KIND}}
+    body = {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": KIND}}
     said = f"Replicating {name} from where it runs"
     if not wait:
         told.give("reprotect", said, {"properties": body})
@@ -79,7 +77,7 @@ def fail_back(
     option = "ForDownTime" if download else "ForSynchronization"
     body = {
         "failoverDirection": "RecoveryToPrimary",
-        "providerSpecificDetails": {"instanceType": f"{_KIND}Failback", "dataSyncOption": option},
+        "providerSpecificDetails": {"instanceType": f"{KIND}Failback", "dataSyncOption": option},
     }
     told.give("planned_failover", f"Bringing {name} home to {here}", {"properties": body}, level)
 

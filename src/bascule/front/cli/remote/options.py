@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from .server import Server
 
+KIND = "HyperVReplicaAzure"
+"""What Azure calls the way in which machines of our sites are replicated."""
+
 Vault = Annotated[
     str,
     typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.remote import finding
-from bascule.front.cli.remote.options import Profile, Vault, listed, properties, server_of, text
+from bascule.front.cli.remote.options import KIND, Profile, Vault, listed, properties, server_of, text
 from bascule.front.cli.words.options import Json
 
 app = typer.Typer(
@@ -20,7 +20,6 @@ app = typer.Typer(
     " them container mappings.)",
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The group.", show_default=False)]
-_KIND = "HyperVReplicaAzure"
 _GROUP = "replication_protection_container_mappings"
 
 
@@ -70,7 +69,7 @@ def create(
     ours = finding.target(server, recovery, store, key_file)
     asked = {
         "policyId": f"{server.home}/replicationPolicies/{policy}",
-        "providerSpecificInput": {"instanceType": _KIND, "bascule": ours},
+        "providerSpecificInput": {"instanceType": KIND, "bascule": ours},
     }
     made = server.begin(f"{_GROUP}.create", site, site, name, {"properties": asked})
     Screen(is_json=is_json).show(made.value, [f"Group {name} is set."])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.remote.options import Profile, Vault, listed, properties, server_of, text
+from bascule.front.cli.remote.options import KIND, Profile, Vault, listed, properties, server_of, text
 from bascule.front.cli.words.options import Json
 from bascule.front.cli.words.quantities import seconds_from, seconds_text
 from bascule.model.errors import Refused
@@ -20,7 +20,6 @@ app = typer.Typer(
     help="Policies of a vault: how often a recovery point is made, and how long it is kept.",
 )
 Name = Annotated[str, typer.Argument(metavar="POLICY", help="The policy.", show_default=False)]
-_KIND = "HyperVReplicaAzure"
 _HOUR = 3600
 
 
@@ -52,7 +51,7 @@ def put(
       bascule policy set daily --every 5m --keep 72h
     """
     told = {
-        **{"instanceType": _KIND, "replicationInterval": seconds_from(every)},
+        **{"instanceType": KIND, "replicationInterval": seconds_from(every)},
         "recoveryPointHistoryDuration": _hours("--keep", keep),
         "applicationConsistentSnapshotFrequencyInHours": _hours("--consistent-every", consistent_every),
     }

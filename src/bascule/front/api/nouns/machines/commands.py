@@ -11,10 +11,10 @@ from bascule.model.vault.job import Job, JobId, Value
 from ...answers import Answer, accepted
 from ...asking import Ask
 from ...errors import TurnedAway
-from ...naming import meant
+from ...naming import KIND, meant
 from .. import jobs
 from ..sides.containers import container_of
-from .items import KIND, Around, found, item_id, shape
+from .items import Around, found, item_id, shape
 from .points import point_of
 from .shaping import network_named
 

@@ -16,13 +16,12 @@ from bascule.model.vault.signs.event import Condition
 
 from ...answers import Answer, moment, page
 from ...asking import Ask
-from ...naming import resource
+from ...naming import KIND, resource
 from ...words import health, scenarios, sizes, states
 from ..sides.containers import container_of, container_words, held_by
 from ..sides.fabrics import guid, server_words
 
 PAGE = 500
-KIND = "HyperVReplicaAzure"
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
 _NOWHERE = "unknown"
 """The site of an item whose host was taken out of the catalog."""

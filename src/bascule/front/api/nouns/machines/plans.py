@@ -20,9 +20,9 @@ from bascule.model.vault.sides.pairing import AZURE
 from ...answers import Answer, page
 from ...asking import Ask
 from ...errors import TurnedAway
-from ...naming import meant, named, resource
+from ...naming import KIND, meant, named, resource
 from ..sides.containers import container_words
-from .items import IDLE, KIND, Around, is_there
+from .items import IDLE, Around, is_there
 
 T = TypeVar("T")
 

@@ -11,11 +11,10 @@ from bascule.model.vault.sides.pairing import AZURE, Container, ContainerMapping
 from ...answers import Answer, page
 from ...asking import Ask
 from ...errors import TurnedAway
-from ...naming import meant, named, resource
+from ...naming import KIND, meant, named, resource
 from .containers import container_of, container_words
 from .targets import target_in, words_of
 
-_KIND = "HyperVReplicaAzure"
 _INPUT = ("properties", "providerSpecificInput")
 _CONTAINERS = "replicationProtectionContainers"
 _TYPE = f"replicationFabrics/{_CONTAINERS}/replicationProtectionContainerMappings"
@@ -85,10 +84,10 @@ def _found(ask: Ask) -> ContainerMapping:
 
 
 def _check_kind(ask: Ask) -> None:
-    kind = ask.text(*_INPUT, "instanceType", default=_KIND)
-    if kind != _KIND:
+    kind = ask.text(*_INPUT, "instanceType", default=KIND)
+    if kind != KIND:
         raise TurnedAway(
-            f"groups of the kind {kind[:64]} are not built yet", cure=f"name {_KIND}", code="not-yet"
+            f"groups of the kind {kind[:64]} are not built yet", cure=f"name {KIND}", code="not-yet"
         )
 
 
@@ -108,7 +107,7 @@ def _mapping(ask: Ask, one: ContainerMapping) -> Mapping[str, object]:
             "sourceProtectionContainerFriendlyName": source.name,
             **{"policyId": f"{ask.home}/replicationPolicies/{one.policy}", "policyFriendlyName": one.policy},
             **{"state": "Paired", "health": "Normal", "healthErrorDetails": []},
-            "providerSpecificDetails": {"instanceType": _KIND, "bascule": words_of(ask, one.target)},
+            "providerSpecificDetails": {"instanceType": KIND, "bascule": words_of(ask, one.target)},
         },
     )
 

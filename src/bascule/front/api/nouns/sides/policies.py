@@ -17,9 +17,8 @@ from bascule.model.vault.fabric import ReplicationPolicy
 from ...answers import Answer, page
 from ...asking import Ask
 from ...errors import TurnedAway
-from ...naming import named, resource
+from ...naming import KIND, named, resource
 
-_KIND = "HyperVReplicaAzure"
 _ALL_HOURS = 2
 _HOUR = 3600
 _MINUTE = 60
@@ -59,10 +58,10 @@ def delete(ask: Ask) -> Answer:
 
 def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
     way = ("properties", part)
-    kind = ask.text(*way, "instanceType", default=_KIND)
-    if kind != _KIND:
+    kind = ask.text(*way, "instanceType", default=KIND)
+    if kind != KIND:
         raise TurnedAway(
-            f"policies of the kind {kind[:64]} are not built yet", cure=f"make one of {_KIND}", code="not-yet"
+            f"policies of the kind {kind[:64]} are not built yet", cure=f"make one of {KIND}", code="not-yet"
         )
     if ask.text(*way, "onlineReplicationStartTime"):
         raise TurnedAway(
@@ -113,7 +112,7 @@ def _policy(ask: Ask, one: ReplicationPolicy) -> Mapping[str, object]:
     policy = one.policy
     history = Ladder.parse(policy.retention).rungs[-1].age_seconds
     details = {
-        **{"instanceType": _KIND, "recoveryPointHistoryDurationInHours": history // _HOUR},
+        **{"instanceType": KIND, "recoveryPointHistoryDurationInHours": history // _HOUR},
         "applicationConsistentSnapshotFrequencyInHours": policy.app_consistent_seconds // _HOUR,
         **{"replicationInterval": policy.interval_seconds, "encryption": "Enabled"},
         **{"onlineReplicationStartTime": None, "activeStorageAccountId": None},

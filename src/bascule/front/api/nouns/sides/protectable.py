@@ -11,7 +11,7 @@ from bascule.model.vault.sides.pairing import Container
 from ...answers import Answer, page
 from ...asking import Ask
 from ...filters import Filter
-from ...naming import named, resource
+from ...naming import KIND, named, resource
 from .containers import container_of, container_words, held_by
 from .fabrics import guid
 
@@ -113,7 +113,7 @@ def _machine(
         {
             **{"friendlyName": one.machine, "protectionStatus": _facts(one, protected)["protectionstatus"]},
             **{"replicationProtectedItemId": of_item, "recoveryServicesProviderId": server},
-            **{"protectionReadinessErrors": [], "supportedReplicationProviders": ["HyperVReplicaAzure"]},
+            **{"protectionReadinessErrors": [], "supportedReplicationProviders": [KIND]},
             "customDetails": {
                 **{"instanceType": "HyperVVirtualMachine", "sourceItemId": one.id, "generation": ""},
                 **{"osDetails": None, "diskDetails": [], "hyperVHostId": one.server},
