@@ -141,6 +141,10 @@ def test_a_site_goes_with_its_containers_and_settings_and_not_while_it_has_group
     with pytest.raises(Refused, match="protection groups: gold"):
         service.fabrics.remove(ANNA, "north", "site-2")
     service.mappings.remove(ANNA, "north", "site-2/blue/gold")
+    service.mappings.put(ANNA, replace(GROUP, leads_to="site-2/site-2"))
+    with pytest.raises(Refused, match="protection groups: gold"):
+        service.fabrics.remove(ANNA, "north", "site-2")  # a group of another site leads to it
+    service.mappings.remove(ANNA, "north", GROUP.id)
     service.plans.put(ANNA, RecoveryPlan.of("north", "all", "site-2", [PlanGroup(GroupKind.BOOT)]))
     with pytest.raises(Refused, match="recovery plans: all"):
         service.fabrics.remove(ANNA, "north", "site-2")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from bascule.control import meant
 from bascule.model.errors import Refused
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import Enrolment, Fabric, ProtectableItem, Server
+from bascule.model.vault.sides.pairing import ContainerMapping
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.hosts import Hosts, RegistrationKey
 from bascule.ports.vault.pki import Authority, Foreign
@@ -51,27 +52,12 @@ class FabricDesk:
     def remove(self, caller: Caller, vault: str, name: str) -> None:
         """Remove a site in which no host is let in any more."""
         with self._gate.writing(Call(caller, "remove-fabric", vault, Right.CHANGE, name)) as books:
-            held = [
-                one.name for one in books.servers.list(vault) if one.fabric == name and not one.is_revoked
-            ]
-            if held:
-                raise Refused(
-                    f"{name} has hosts: {', '.join(held)[:300]}", cure="revoke them first", code="not-empty"
-                )
-            groups = [one.name for one in books.mappings.list(vault) if one.id.startswith(f"{name}/")]
-            if groups:
-                raise Refused(
-                    f"{name} has protection groups: {', '.join(groups)[:300]}",
-                    cure="remove them first",
-                    code="not-empty",
-                )
-            plans = [one.id for one in books.plans.list(vault) if name in (one.primary, one.leads_to)]
-            if plans:
-                raise Refused(
-                    f"{name} has recovery plans: {', '.join(plans)[:300]}",
-                    cure="remove them first",
-                    code="not-empty",
-                )
+            hosts = (one for one in books.servers.list(vault) if one.fabric == name and not one.is_revoked)
+            _refuse_if_any(name, "hosts", (one.name for one in hosts), "revoke them first")
+            groups = (one for one in books.mappings.list(vault) if name in _sites_of(one))
+            _refuse_if_any(name, "protection groups", (one.name for one in groups), "remove them first")
+            plans = (one for one in books.plans.list(vault) if name in (one.primary, one.leads_to))
+            _refuse_if_any(name, "recovery plans", (one.id for one in plans), "remove them first")
             for one in books.containers.list(vault):
                 if one.fabric == name:
                     books.containers.remove(vault, one.id)
@@ -126,3 +112,13 @@ class FabricDesk:
         for address in addresses:
             address_parts(address)
         return Invitation(entrance.authority.vault, addresses, entrance.authority.text, id, secret, until)
+
+
+def _sites_of(group: ContainerMapping) -> tuple[str, str]:
+    """Return the site that a protection group is of, and the one that it leads to."""
+    return group.container.partition("/")[0], group.leads_to.partition("/")[0]
+
+
+def _refuse_if_any(site: str, what: str, names: Iterable[str], cure: str) -> None:
+    if found := ", ".join(names):
+        raise Refused(f"{site} has {what}: {found[:300]}", cure=cure, code="not-empty")
