@@ -52,6 +52,22 @@ def test_who_was_fenced_says_so_and_does_not_fence_back(scene: Scene, is_killed:
     assert head(scene) == theirs, "nor does the next process"
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["running", "restarted"])
+def test_who_wrote_a_group_does_not_begin_it_anew_behind_its_end(scene: Scene, is_killed: bool) -> None:
+    """R-P-6: it has not heard yet that it is to let go."""
+    item = scene.item()
+    scene.step(item)
+    with scene.vault.upkeep(writer="the vault") as upkeep:
+        assert upkeep.retire("web")
+    scene.write()
+    if is_killed:
+        item = scene.item()
+    for _ in range(5):
+        scene.step(item)
+    assert scene.facts().state is State.FENCED
+    assert scene.vault.groups() == []
+
+
 def test_a_pause_and_lost_facts_do_not_make_it_forget(scene: Scene) -> None:
     item = scene.item()
     scene.step(item)
