@@ -27,8 +27,6 @@ Document = Mapping[str, Any]
 Trace = Callable[[str, str], None]
 """Hears of each request: its method and its path."""
 
-GROUP = "bascule"
-"""The resource group of a vault that is made without naming one."""
 VERSION = "2025-08-01"
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 120

@@ -10,8 +10,8 @@ import typer
 from bascule.front.cli.printing.screen import Screen
 from bascule.front.cli.printing.tables import pairs
 from bascule.front.cli.remote.options import Profile, Vault, listed, properties, server_of
-from bascule.front.cli.remote.server import GROUP
 from bascule.front.cli.words.options import Json, tools_of
+from bascule.model.vault.vault import GROUP
 
 app = typer.Typer(
     name="vault",
