@@ -157,3 +157,19 @@ def test_an_answer_that_nobody_reads_on_is_no_error_of_ours(desk, tmp_path: Path
     script = f'"{sys.executable}" -c "from bascule.apps.command_line import main; main()" --help | head -c 1'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+_ROOT = Path(__file__).parents[3]
+_SAID = re.compile(r"`bascule ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+
+
+def test_every_command_that_a_message_or_a_page_names_is_there() -> None:
+    pages = [*_ROOT.glob("src/**/*.py"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("docs/design/*.md")]
+    named = {said for page in [*pages, _ROOT / "README.md"] for said in _SAID.findall(page.read_text())}
+    strangers = {word for word, _ in named if word not in WORDS}
+    for word, verb in named:
+        if word not in strangers and verb:
+            verbs = getattr(command(word), "commands", {verb: None})
+            strangers |= {f"{word} {verb}"} - {f"{word} {known}" for known in verbs}
+    assert ("site", "key") in named
+    assert strangers == set()

@@ -102,7 +102,7 @@ HANDLERS = {
     ),
     "replication_recovery_services_providers.create": _no(
         "a host joins by a registration key, which nobody but the host can use",
-        "make one: POST …/basculeRegistrationKeys, and `bascule provider join` on the host",
+        "make one: POST …/basculeRegistrationKeys, and `bascule provider register` on the host",
     ),
     "replication_protected_items.update_mobility_service": _no(
         "nothing is installed in machines of a site of hosts, so there is no mobility service to update"

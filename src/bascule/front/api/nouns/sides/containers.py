@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from bascule.model.vault.item import ProtectedItem, Protection
@@ -69,12 +70,12 @@ def held_by(item: ProtectedItem, fabric: str) -> Container:
 def _shapes(ask: Ask, containers: tuple[Container, ...]) -> list[Mapping[str, object]]:
     servers = {one.id: one.fabric for one in ask.service.fabrics.servers(ask.caller, ask.vault)}
     paired = {one.container for one in ask.service.mappings.list(ask.caller, ask.vault)}
-    held = [
+    held = Counter(
         held_by(item, servers[item.route.source])
         for item in ask.service.items.list(ask.caller, ask.vault)
         if item.protection is not Protection.UNPROTECTED and item.route.source in servers
-    ]
-    return [_container(ask, one, held.count(one), one.id in paired) for one in containers]
+    )
+    return [_container(ask, one, held[one], one.id in paired) for one in containers]
 
 
 def _container(ask: Ask, container: Container, items: int, is_paired: bool) -> Mapping[str, object]:
