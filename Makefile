@@ -36,7 +36,7 @@ format: ## Let ruff put the code in shape
 
 test: ## All tests but the soaks, with real servers and guests (under 20 minutes on two cores)
 	$(SETUP)
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" --rerun-show-tracebacks
 
 test-long: ## The soaks and thousand-fold repeats, and each property with other examples
 	$(SETUP)

@@ -1,5 +1,6 @@
 """What all tests share: how hypothesis behaves, what ``--brief`` leaves out, what ``--examples`` adds, what
-is not even read of tests that are not wanted, and how the memory of a long run stays bounded.
+is not even read of tests that are not wanted, what is tried twice, where logs go, and how the memory of a
+long run stays bounded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 # Enough to see a family of cases fail, few enough that ``make check`` is worth it before each commit.
@@ -21,6 +23,10 @@ BRIEF_EXAMPLES = 10
 
 # A file that is for the lab as a whole. To import them all takes a second of each worker.
 FOR_THE_LAB = re.compile(r"^pytestmark = \[?pytest\.mark\.(?:lab|long)\b", re.MULTILINE)
+
+# Real guests and servers share two cores with seven other workers. One that fails beside them has one more
+# try, and its first is shown with its traceback among the reruns: a race to be found, which refuses nothing.
+SECOND_TRY = pytest.mark.flaky(reruns=1)
 
 # So much may a worker grow before what nobody uses is given back.
 GROWTH_BYTES = 256 << 20
@@ -55,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Not on standard output, where commands that a test runs in this process answer: shown with what failed.
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     settings.load_profile("brief" if config.getoption("--brief") else "house")
     if examples := config.getoption("--examples"):
         house = settings.get_profile("house")
@@ -97,6 +108,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "lab" in item.keywords and "long" not in item.keywords:
+            item.add_marker(SECOND_TRY)
     if not config.getoption("--brief"):
         return
     kept = {item for _, family in groupby(items, key=_family) for item in _spread(list(family))}

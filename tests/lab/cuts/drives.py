@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.waiting import wait_until
-
 _SHUTDOWN = 0x8004587D
 _WITHOUT_FLUSHING = 2
 _NUMBERS = itertools.count(1)
@@ -51,22 +49,18 @@ class Drive:
         _tool("sync", "-f", str(self.mount))
 
     def cut(self) -> None:
-        """Take its power away; what the page cache holds can be looked at until it is detached."""
+        """Take its power away; what the page cache holds can be looked at until it is left."""
         folder = os.open(self.mount, os.O_RDONLY)
         try:
             fcntl.ioctl(folder, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING))
         finally:
             os.close(folder)
 
-    def renew(self) -> None:
-        """Mount it again after a cut: what it holds now is what was durable then."""
-        self.detach()
-        self.attach()
-
     def exchange(self) -> None:
         """Mount a copy of what was durable at a cut, whoever still holds this one.
 
-        That may be a process of somebody else, in a mount namespace that was made while this was mounted.
+        That may be a process of somebody else, in a mount namespace that was made while this was mounted:
+        the file system lives for as long as that one, so nobody waits for its end.
         """
         self.leave()
         fresh = self._image.with_suffix(f".{next(_NUMBERS)}")
@@ -89,11 +83,6 @@ class Drive:
         _tool("cp", "--sparse=always", str(self._image), str(image))
         return Drive(image, mount)
 
-    def detach(self) -> None:
-        """Unmount it; it is away then even for those who have files of it open."""
-        self.leave()
-        wait_until(lambda: str(self._image) not in _loops(), 90, f"the end of what uses {self.mount}")
-
     def leave(self) -> None:
         """Unmount it; who has files of it open goes on."""
         _tool("umount", "--lazy", str(self.mount))
@@ -109,10 +98,6 @@ def written(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return found
-
-
-def _loops() -> str:
-    return subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=True).stdout
 
 
 def _tool(*words: str) -> None:

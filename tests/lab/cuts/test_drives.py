@@ -21,7 +21,7 @@ def test_a_drive_that_lost_its_power_holds_what_was_flushed_and_nothing_else(tmp
         assert written(drive.mount) == 2000
         with pytest.raises(OSError, match="Input/output"):
             (drive.mount / "too late").write_bytes(b"1")
-        drive.renew()
+        drive.exchange()
         assert written(drive.mount) == 1000
     finally:
-        drive.detach()
+        drive.leave()

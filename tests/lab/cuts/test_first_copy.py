@@ -95,7 +95,7 @@ class Host:
     def power_up(self) -> None:
         """Find on the drives what was durable when they lost their power."""
         for drive in self.drives:
-            drive.renew()
+            drive.exchange()
 
     def facts(self) -> Facts:
         return ProviderFolder(self.folder / "provider").item(GROUP).facts()
@@ -180,7 +180,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     finally:
         made.kill("provider", "machine")
         for drive in drives:
-            drive.detach()
+            drive.leave()
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_a_store_whose_drive_fails_while_a_machine_is_copied_costs_next_to_nothi
         wait_until(lives.reaches(part), 120)
         host.drives[-1].cut()
         wait_until(host.is_out, 60, "the end of the store to be noticed")
-        lives.end(host.drives[-1].renew)
+        lives.end(host.drives[-1].exchange)
         assert host.facts().newest is None, "cut too late to tell anything"
         host.call("resume", GROUP)
     host.wait_for_the_point()

@@ -48,7 +48,7 @@ def drive(room: Path, size_bytes: int) -> Iterator[Drive]:
     try:
         yield made
     finally:
-        made.detach()
+        made.leave()
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def instant(drive: Drive, name: str) -> Iterator[Path]:
     try:
         yield copy.mount
     finally:
-        copy.detach()
+        copy.leave()
 
 
 class Writer:
