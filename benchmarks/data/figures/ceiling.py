@@ -1,4 +1,7 @@
-"""A full copy beside the same copy with nothing written: how much of its own ceiling durability leaves."""
+"""A full copy beside the same copy with nothing written: how much of its own ceiling durability leaves.
+
+And beside the native calls alone, which no copy of this form can do without: how far it is from its floor.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ FIGURE: Final = Figure("ceiling", "s")
 
 
 def measure(bench: Bench) -> None:
-    """Print ``ceiling`` against no-write."""
+    """Print ``ceiling`` against no-write, and against the natives."""
     image, report = bench.mixed(), Report(FIGURE)
 
     def written() -> None:
@@ -30,13 +33,21 @@ def measure(bench: Bench) -> None:
         with bench.room("ceiling") as room:
             _keep(report, "no-write", synced(lambda: _no_write(image.before, room)))
 
+    def natives() -> None:
+        with bench.room("ceiling") as room:
+            _keep(report, "natives", synced(lambda: _natives(image.before, room)))
+
     images.warm(image.before)
-    alternate(bench.rounds, [written, not_written])
+    alternate(bench.rounds, [written, not_written, natives])
     bench.emit(report)
 
 
 def _no_write(source: Path, room: Path) -> Cost:
     return run([sys.executable, "-m", "benchmarks.data.programs.no_write", source, room])
+
+
+def _natives(source: Path, room: Path) -> Cost:
+    return run([sys.executable, "-m", "benchmarks.data.programs.natives", source, room])
 
 
 def _keep(report: Report, who: str, cost: Cost) -> None:

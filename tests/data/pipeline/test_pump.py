@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 from threading import Event, get_ident
 
 import pytest
@@ -46,6 +47,19 @@ def test_every_unit_reaches_one_worker_as_it_was_read(readers: int) -> None:
         disk[at : at + UNIT] for at in range(0, len(disk), UNIT)
     )
     assert all(worker.has_ended for worker in workers)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_workers_take_what_guests_and_other_threads_leave_of_the_processor(readers: int) -> None:
+    own, found = os.nice(0), []
+
+    class Telling(Noting):
+        def take(self, unit: Unit, buffer: Buffer) -> None:
+            found.append(os.nice(0))
+
+    pump(plan([task(Image(noise(UNIT, 1)))], 1 << 40), [Telling()], World().conduct(), readers)
+    assert min(found) > own
+    assert os.nice(0) == own
 
 
 def test_the_source_is_read_ahead_while_a_worker_works() -> None:

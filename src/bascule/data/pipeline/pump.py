@@ -6,6 +6,7 @@ a copy from the page cache the way through reader threads took a tenth of the pr
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,6 +20,8 @@ from .units import Unit
 
 # Units of 1 MiB that are announced ahead: what a disk of 1.3 GB/s brings while three of them are compressed.
 _EXPECTED = 16
+# Who compresses would take every core there is, from the guests of this host and from its own uploads.
+_NICENESS = 10
 
 
 class Worker(Protocol):
@@ -49,6 +52,11 @@ def pump(units: Iterator[Unit], workers: Sequence[Worker], conduct: Conduct, rea
         _read_themselves(Shared(_expected(units)), workers, conduct)
 
 
+def _give_way() -> None:
+    """Let this thread take what guests, and those who carry what it made, leave of the processor."""
+    os.nice(_NICENESS)
+
+
 def _expected(units: Iterator[Unit]) -> Iterator[Unit]:
     """Yield units, each announced some time before."""
     waiting: deque[Unit] = deque()
@@ -62,6 +70,7 @@ def _expected(units: Iterator[Unit]) -> Iterator[Unit]:
 
 def _read_themselves(units: Shared[Unit], workers: Sequence[Worker], conduct: Conduct) -> None:
     def work(worker: Worker, buffer: Buffer) -> None:
+        _give_way()
         for unit in units:
             conduct.cancel.check()
             unit.fill(buffer)
@@ -88,6 +97,7 @@ def _read_ahead(units: Shared[Unit], workers: Sequence[Worker], conduct: Conduct
         filled.done()
 
     def work(worker: Worker) -> None:
+        _give_way()
         for unit, buffer in filled:
             worker.take(unit, buffer)
             conduct.meter.add(unit.read_bytes)
