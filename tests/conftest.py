@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Not on standard output, where commands that a test runs in this process answer: shown with what failed.
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer()],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     settings.load_profile("brief" if config.getoption("--brief") else "house")
