@@ -27,7 +27,7 @@ check: ## Before every commit: format, lint, types, imports, house rules, fast t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@# Many of these wait for processes and clocks of their own: one and a half to a core keep all cores busy.
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(( ($$(nproc) * 3 + 1) / 2 )) $(PYTEST) --brief -m "not lab and not long"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(( ($$(nproc) * 3 + 1) / 2 )) $(PYTEST) --brief -m "not lab and not slow and not long"
 
 format: ## Let ruff put the code in shape
 	$(SETUP) python

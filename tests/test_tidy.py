@@ -50,11 +50,15 @@ def files() -> tuple[Path, ...]:
     return tuple(path for name in sorted(filter(None, listed.split("\0"))) if (path := ROOT / name).is_file())
 
 
-def python(*rooms: str) -> Iterator[tuple[Path, ast.Module]]:
+def sources(*rooms: str) -> Iterator[Path]:
     for path in files():
         inside = path.relative_to(ROOT).as_posix()
         if path.suffix == ".py" and (not rooms or inside.startswith(rooms)):
-            yield path, parsed(path)
+            yield path
+
+
+def python(*rooms: str) -> Iterator[tuple[Path, ast.Module]]:
+    return ((path, parsed(path)) for path in sources(*rooms))
 
 
 @cache
@@ -98,14 +102,14 @@ def test_functions_are_short() -> None:
 def test_files_are_short() -> None:
     nothing(
         at(path, length, f"{length} lines, {FILE_LINES_MAX} at most")
-        for path, _ in python()
+        for path in sources()
         for length in (len(path.read_text().splitlines()),)
         if length > FILE_LINES_MAX
     )
 
 
 def test_folders_fit_on_a_screen() -> None:
-    counts = Counter(path.parent for path, _ in python())
+    counts = Counter(path.parent for path in sources())
     nothing(
         at(folder, 0, f"{count} Python files, {FOLDER_FILES_MAX} at most")
         for folder, count in counts.items()
@@ -116,7 +120,7 @@ def test_folders_fit_on_a_screen() -> None:
 def test_no_room_is_a_lumber_room() -> None:
     nothing(
         at(path, 0, "a name that says nothing; name it after what it is about")
-        for path, _ in python()
+        for path in sources()
         if FORBIDDEN_NAMES & {*path.relative_to(ROOT).parts[:-1], path.stem}
     )
 
@@ -239,7 +243,7 @@ def test_the_lock_files_have_hashes_and_no_addresses() -> None:
 def test_the_plan_of_the_house_names_every_room() -> None:
     plan = (ROOT / "docs/house.md").read_text()
     source = ROOT / "src/bascule"
-    rooms = {path.parent.relative_to(source).as_posix() for path, _ in python("src/bascule/")} - {"."}
+    rooms = {path.parent.relative_to(source).as_posix() for path in sources("src/bascule/")} - {"."}
     roots = {
         room
         for room in rooms

@@ -19,6 +19,7 @@ get_logger().error("room.again")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "lines"), [("", 2), ("warning", 2), ("info", 3), ("error", 1), ("nonsense", 2)]
 )

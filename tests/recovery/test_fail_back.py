@@ -83,6 +83,7 @@ def test_a_disk_that_grew_after_its_last_point_is_kept_as_large_as_it_is(journey
     assert found == grown
 
 
+@pytest.mark.slow
 def test_where_nothing_was_written_there_is_no_orphan(journey: Journey) -> None:
     newest = journey.numbers()[-1]
     journey.home.images["/db/data"].content[:] = journey.truth[newest]["db", "data"]
@@ -146,6 +147,7 @@ def test_a_network_that_is_not_here_is_refused_first(journey: Journey) -> None:
     assert set(journey.home.images) == set(journey.before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["synchronised", "handed over", "completed"])
 def test_cancel_puts_back_what_was(journey: Journey, moment: str) -> None:
     synchronise(journey.home_site(), AWAY, SAME)
@@ -275,6 +277,7 @@ def test_a_commit_that_dies_at_any_step_is_completed_by_asking_again(tmp_path: P
     assert step > 8
 
 
+@pytest.mark.slow
 def test_there_and_back_many_times(journey: Journey) -> None:
     """The disks never lie on more than one older one (`melt`)."""
     journey.go_home()

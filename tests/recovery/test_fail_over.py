@@ -259,6 +259,7 @@ def test_a_failover_that_died_is_not_gone_on_with_after_another_host_took_over(
     assert world.running() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [cancel, partial(change_point, shape=SAME)])
 def test_what_machines_wrote_here_is_not_thrown_away_after_another_host_took_over(
     world: World, tmp_path: Path, verb: Callable[[Site, str], object]

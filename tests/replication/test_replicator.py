@@ -85,6 +85,7 @@ def test_another_process_goes_on_with_a_delta() -> None:
     scene.must_be_replicated()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_store_that_fails_at_any_request_costs_no_change(when: str) -> None:
     """R-R-10: the next cycle sends what this one would have, never the whole disk."""

@@ -59,6 +59,7 @@ def test_a_token_of_another_key_is_refused() -> None:
         said(sign(CLAIMS, bytes(32)))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_token_with_one_character_changed_is_refused(data: st.DataObject) -> None:
     token = sign(CLAIMS, KEY)

@@ -46,6 +46,7 @@ def protected(node: Node) -> Node:
     return node
 
 
+@pytest.mark.slow
 def test_a_failover_that_is_cancelled_leaves_both_sides_usable(begin: Start) -> None:
     node = protected(begin())
 
@@ -66,6 +67,7 @@ def test_a_failover_that_is_cancelled_leaves_both_sides_usable(begin: Start) -> 
     }
 
 
+@pytest.mark.slow
 def test_a_job_that_failed_goes_on_from_the_step_that_failed(begin: Start) -> None:
     node = protected(begin())
     node.sites.fail("start failover", "unavailable", "the host is down")
@@ -82,6 +84,7 @@ def test_a_job_that_failed_goes_on_from_the_step_that_failed(begin: Start) -> No
     assert node.item().point == "web/3"
 
 
+@pytest.mark.slow
 def test_a_job_that_failed_is_not_restarted_after_another_command(begin: Start) -> None:
     node = protected(begin())
     node.sites.fail("start failover", "refused", "no memory")
@@ -114,6 +117,7 @@ def test_a_person_is_asked_and_meanwhile_the_item_is_taken(begin: Start) -> None
     assert (node.item().test, node.item().point) == (TestFailover.RUNNING, "at once")
 
 
+@pytest.mark.slow
 def test_a_job_that_has_nothing_to_do_lets_its_thread_go_and_comes_back(begin: Start) -> None:
     looks: list[int] = []
 
@@ -125,6 +129,7 @@ def test_a_job_that_has_nothing_to_do_lets_its_thread_go_and_comes_back(begin: S
     assert (job.state, job.attempt, len(looks)) == (JobState.SUCCEEDED, 3, 3)
 
 
+@pytest.mark.slow
 def test_what_is_under_way_outside_holds_no_thread_and_goes_on_at_the_news(begin: Start) -> None:
     asked: list[str] = []
 
@@ -169,6 +174,7 @@ def test_news_of_what_nobody_waits_for_is_let_be(begin: Start) -> None:
     assert all(job.is_ended for job in node.jobs.list(VAULT))
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_for_news_is_cancelled_at_once_and_none_of_its_tasks_runs_on(begin: Start) -> None:
     def waiting(run: Run) -> Ending:
         run.until("wait for ever", lambda _order: False)
@@ -250,6 +256,7 @@ def test_a_catalog_that_does_not_answer_for_a_while_fails_no_job(begin: Start) -
     assert node.item().point == "web/1"
 
 
+@pytest.mark.slow
 def test_a_job_whose_entry_is_lost_is_enqueued_again_at_the_next_start(tmp_path: Path) -> None:
     def waits(run: Run) -> Ending:
         run.until("wait", lambda _order: (tmp_path / "go").exists(), every_seconds=3600)

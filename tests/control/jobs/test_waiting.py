@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bascule.control.jobs.run import Ending, Run
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
@@ -17,6 +19,7 @@ from tests.control.vaults import ITEM, VAULT, start
 FAR = Headway(3 << 20, 12 << 20, 1e6, 9.0)
 
 
+@pytest.mark.slow
 def test_a_step_says_what_it_waits_for_until_it_has_ended(tmp_path: Path) -> None:
     said: list[Waiting] = [Waiting("host h1 was not heard of since noon")]
 

@@ -238,6 +238,7 @@ def test_a_name_that_two_hosts_have_is_nobodys(opened: tuple[Service, Node]) -> 
     assert not any(server.is_revoked for server in service.fabrics.servers(RITA, "north"))
 
 
+@pytest.mark.slow
 def test_an_operator_steers_the_jobs_of_failovers_and_no_others(opened: tuple[Service, Node]) -> None:
     service, node = opened
     node.sites.fail("check", "refused", "no room")
@@ -260,6 +261,7 @@ def test_an_operator_steers_the_jobs_of_failovers_and_no_others(opened: tuple[Se
         service.jobs.act(OTTO, "north", NO_JOB, Act.CANCEL)
 
 
+@pytest.mark.slow
 def test_an_item_is_forgotten_once_it_is_not_protected_and_may_come_again(
     opened: tuple[Service, Node],
 ) -> None:
@@ -290,6 +292,7 @@ def test_a_vault_with_something_in_it_is_not_removed(opened: tuple[Service, Node
     assert Vault("west") not in service.vaults.list(OWNER)
 
 
+@pytest.mark.slow
 def test_a_policy_in_use_stays_and_one_that_names_commands_of_a_host_is_refused(
     opened: tuple[Service, Node],
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bascule.apps.chance import SystemIds
 from bascule.control.jobs.jobs import Jobs
 from bascule.control.watch.keeping import KEEP_SECONDS, Keeping
@@ -31,6 +33,7 @@ class Hands(QuickClock):
         return super().monotonic() + self.ahead
 
 
+@pytest.mark.slow
 def test_old_jobs_orders_and_events_are_forgotten_within_an_hour_and_not_sooner(tmp_path: Path) -> None:
     node, clock = start(SqlCatalog(str(tmp_path / "c.db")), FakeSites(tmp_path / "w.db")), Hands()
     node.do(Command.ENABLE)

@@ -108,6 +108,7 @@ def work(overlay: Overlay, oracle: Oracle, plan: list[Step]) -> None:
         assert everything(overlay) == oracle.now
 
 
+@pytest.mark.slow
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("records_max", [1 << 20, 60])
 def test_no_crash_tears_a_sector_or_loses_what_was_promised(

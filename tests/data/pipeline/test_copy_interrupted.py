@@ -247,6 +247,7 @@ def replace_length(extent: Extent, length: int) -> Extent:
     return Extent(extent.offset, length)
 
 
+@pytest.mark.slow
 def test_frames_of_two_killed_sessions_are_both_of_use() -> None:
     world, disk = World(), noise(16 * UNIT, 1)
     found = []

@@ -131,6 +131,7 @@ def test_a_store_that_goes_away_ends_the_restore() -> None:
             restore(point.disk(DISK), Target(4 * UNIT), world.conduct())
 
 
+@pytest.mark.slow
 def test_a_cancel_stops_it_within_a_batch_of_each_worker() -> None:
     cancel, disk = Cancel(), noise(16 * UNIT, 1)
 
@@ -181,6 +182,7 @@ def surviving(target: Target) -> Target:
     return left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("savings", [1, 2, 3])
 @pytest.mark.parametrize("dirty", [False, True])
 def test_after_a_power_cut_settled_ranges_are_not_written_again(

@@ -209,6 +209,7 @@ class BrokenAfter(Image):
         super().read_into(offset, buffer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [1, 5, 9])
 def test_after_a_kill_what_was_equal_is_not_read_and_what_was_sent_is_not_sent_again(
     share: int, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +257,7 @@ def test_holes_found_equal_are_settled_too(monkeypatch: pytest.MonkeyPatch) -> N
     assert world.content() == base
 
 
+@pytest.mark.slow
 def test_frames_that_upkeep_moved_are_still_compared_by_their_digests() -> None:
     base, half = noise(8 * UNIT, 1), 4 * UNIT
     world = world_with(base)

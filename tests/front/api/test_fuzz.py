@@ -84,6 +84,7 @@ def test_no_request_is_the_servers_mistake(
     check(session.request(operation.method, url, params=params, data=body, timeout=30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", operations(), ids=lambda one: one.name)
 def test_every_operation_answers_a_plain_request(
     server: Served, session: requests.Session, operation: Operation

@@ -56,6 +56,7 @@ def image(stocked) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_copy_whose_store_goes_away_leaves_no_point_and_says_how_to_go_on(
     stocked, image: bytes, capsys
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_copy_whose_store_goes_away_leaves_no_point_and_says_how_to_go_on(
     assert stocked.path("back.raw").read_bytes() == image
 
 
+@pytest.mark.slow
 def test_a_restore_whose_store_goes_away_goes_on_where_it_was(stocked, image: bytes, capsys) -> None:
     stocked.ok("copy", stocked.path("big.raw"), stocked.store)
     back = str(stocked.path("back.raw"))

@@ -53,6 +53,7 @@ def test_the_last_key_stays(stocked) -> None:
     assert "only key" in refused.err
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_the_store_by_file_and_by_environment(desk) -> None:
     desk.path("words").write_text("correct horse\n")
     desk.ok("store", "init", desk.store, "--passphrase-file", desk.path("words"), settings={})

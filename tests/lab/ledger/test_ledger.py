@@ -271,6 +271,7 @@ class Running:
             return judge(disks)
 
 
+@pytest.mark.slow
 def test_the_program_and_the_judge_agree_life_after_life(tmp_path: Path) -> None:
     last = 0
     for life in range(1, 5):

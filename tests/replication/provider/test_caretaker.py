@@ -17,6 +17,7 @@ def scene(tmp_path: Path) -> Scene:
     return made
 
 
+@pytest.mark.slow
 def test_points_are_thinned_by_their_policy_while_new_ones_are_made(scene: Scene) -> None:
     """R-RP-2."""
     item, care = scene.item(), Caretaker(scene.folder, scene.shop)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from bascule.apps.chance import SystemClock
 from bascule.model.items import State
 from bascule.replication.provider.conductor import Conductor
@@ -39,6 +41,7 @@ def conducted(scene: Scene, shop: Workshop | None = None) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_many_items_share_few_threads_and_each_gets_its_turn(tmp_path: Path) -> None:
     names = tuple(f"m{number}" for number in range(30))
     scene = Living(tmp_path, names)

@@ -103,6 +103,7 @@ DEATHS: dict[str, Callable[[Fragility, int], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_first_copy_that_is_cut_short_stores_nothing_twice(tmp_path: Path, death: str, seed: int) -> None:

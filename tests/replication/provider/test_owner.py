@@ -106,6 +106,7 @@ def test_a_group_that_somebody_else_began_is_not_taken_by_a_first_wish(scene: Sc
     assert (scene.facts().state, head(scene)) == (State.FENCED, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_store_that_fails_at_any_request_never_makes_it_a_stranger_to_itself(
     scene: Scene, when: str

@@ -88,6 +88,7 @@ def test_a_wrong_secret_and_an_unknown_name_are_refused_alike_and_written_down(o
     assert {("backup", "sign-in", "invalid-client"), ("(unknown)", "sign-in", "invalid-client")} <= said
 
 
+@pytest.mark.slow
 def test_who_guesses_is_locked_out_for_a_while_and_nobody_else_is(opened: Opened) -> None:
     made, other = opened.desk.create(OWNER, "backup"), opened.desk.create(OWNER, "portal")
     for _ in range(FAILURES_MAX):
@@ -98,6 +99,7 @@ def test_who_guesses_is_locked_out_for_a_while_and_nobody_else_is(opened: Opened
     assert opened.desk.sign_in(made.principal.id, made.secret)
 
 
+@pytest.mark.slow
 def test_a_token_ends_with_its_time_its_secret_and_its_principal(opened: Opened) -> None:
     made = opened.desk.create(OWNER, "backup")
     id = made.principal.id

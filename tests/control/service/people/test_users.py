@@ -93,6 +93,7 @@ def test_programs_and_people_do_not_sign_in_as_each_other(opened: Opened) -> Non
             call()
 
 
+@pytest.mark.slow
 def test_who_guesses_a_password_is_locked_out_for_longer_and_the_owner_unlocks(opened: Opened) -> None:
     opened.users.create(OWNER, "dora", PASSWORD)
     for _ in range(FAILURES_MAX):
@@ -124,6 +125,7 @@ def test_no_token_passes_for_another(opened: Opened) -> None:
         refused("invalid-token", lambda token=token: opened.users.renewed(token, "az"))
 
 
+@pytest.mark.slow
 def test_who_changes_a_password_ends_what_was_got_by_the_old_one(opened: Opened) -> None:
     session = opened.users.sign_in("carla", PASSWORD, "az")
     refused("invalid-client", lambda: opened.users.change(PERSON, "wrong", "another good one"))
@@ -150,6 +152,7 @@ def test_only_the_owner_makes_and_removes_people(opened: Opened) -> None:
         refused("not-permitted", call)
 
 
+@pytest.mark.slow
 def test_a_device_waits_until_a_person_agrees_and_is_signed_in_once(opened: Opened) -> None:
     waiting = opened.users.wait()
     refused("authorization-pending", lambda: opened.users.arrived(waiting.secret, "az"))

@@ -89,6 +89,7 @@ def test_a_machine_is_put_into_no_group_only_by_who_names_the_host(service: Serv
     assert service.items.get(ANNA, "north", job.item).mapping == ""
 
 
+@pytest.mark.slow
 def test_a_group_with_machines_stays_and_keeps_its_policy(found: tuple[Service, Node]) -> None:
     service, node = found
     service.policies.put(ANNA, "north", "hourly", Policy())

@@ -69,6 +69,7 @@ def shown(vault: Vault) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unlocker", [None, Passphrase(WORDS)], ids=["key file", "passphrase"])
 def test_a_vault_of_format_1_opens_with_each_of_its_keys_and_every_byte_of_it_is_right(
     opened: Callable[..., Vault], unlocker: Passphrase | None

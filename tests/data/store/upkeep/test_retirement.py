@@ -122,6 +122,7 @@ def _changes() -> int:
     return sum(op.verb in ("create", "delete") for op in scene.objects.journal[before:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_cut_at_every_change_the_same_again_completes(when: str) -> None:
     changes, cuts = _changes(), 0

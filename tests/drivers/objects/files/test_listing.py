@@ -66,6 +66,7 @@ def _first(store: LocalStore) -> int:
     return names.number_of(next(store.list(PREFIX)).name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stale", [150, 250])
 @pytest.mark.parametrize("heads", [(HEAD, NEXT, LAST), (HEAD, 298, 299), (HEAD, 299, LAST)])
 @pytest.mark.parametrize("left_behind", [(), (NEXT,), (LAST,), (NEXT, LAST)])

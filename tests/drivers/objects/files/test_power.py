@@ -141,6 +141,7 @@ print(json.dumps(step))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [512, 2 << 20], ids=["small", "big"])
 @pytest.mark.parametrize("half", ["before", "half"])
 def test_a_kill_at_any_step_shows_no_part_of_an_object_and_leaves_nothing(

@@ -38,6 +38,7 @@ def status(server: Served, said: dict[str, str]) -> int:
     return server.ask(server.home(), headers={"Authorization": f"Bearer {said['access_token']}"}).status_code
 
 
+@pytest.mark.slow
 def test_a_person_signs_in_by_password_and_goes_on_by_the_session(server: Served) -> None:
     first = grant(server, "password", username="gina", password=PASSWORD)
     said = first.json()
@@ -87,6 +88,7 @@ def test_what_a_link_says_is_no_part_of_the_page(server: Served) -> None:
     assert "<script" not in shown.text
 
 
+@pytest.mark.slow
 def test_a_person_changes_the_password_and_the_owner_gives_another_one(server: Served) -> None:
     made = server.ask(users(server, "/users/hugo"), "PUT", json={})
     first = made.json()["properties"]["password"]

@@ -24,6 +24,7 @@ def last(client: Client, scenario: str) -> Any:
     return next(iter(client("replication_jobs.list", filter=f"JobName eq '{scenario}'"))).properties
 
 
+@pytest.mark.slow
 def test_a_source_that_is_to_be_shut_down_is_before_it_is_fenced(server: Served, client: Client) -> None:
     enabled(server, client)
     over(client, "unplanned_failover", sourceSiteOperations="Required")
@@ -39,6 +40,7 @@ def test_a_source_that_is_to_be_shut_down_is_before_it_is_fenced(server: Served,
     assert effects(server, client)[-2:] == ["fence", "start failover"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["look", "shut down"])
 def test_a_source_that_cannot_be_shut_down_keeps_nobody_waiting(
     server: Served, client: Client, verb: str
@@ -58,6 +60,7 @@ def test_a_source_that_cannot_be_shut_down_keeps_nobody_waiting(
     assert (job.errors[0].error_level, job.errors[0].task_id) == ("Warning", task.task_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "effect"),
     [
@@ -75,6 +78,7 @@ def test_a_test_is_plugged_in_where_it_is_asked(
     assert effects(server, client)[-1] == effect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "asked", "why"),
     [

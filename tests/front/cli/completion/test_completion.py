@@ -44,6 +44,7 @@ def test_words_and_options_come_from_the_commands_themselves(desk: Desk) -> None
     assert completed(desk, "machine", "nonsense", "x") == []
 
 
+@pytest.mark.slow
 def test_names_come_from_the_server(signed_in: Desk) -> None:
     sites = completed(signed_in, "site", "remove", "")
     assert sites

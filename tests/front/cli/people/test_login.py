@@ -52,6 +52,7 @@ def stranger(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_server_is_trusted_by_its_fingerprint_and_the_profile_is_for_its_owner_only(
     desk: Desk, server: Served
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_failover_that_is_not_committed_is_not_brought_home(sides: Make) -> No
     both.home("fail-back")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["fail-back", "fail-over", "test", "shape shop --cpus 2", "hand-over"])
 def test_a_host_that_is_not_connected_is_named_and_nothing_is_done(sides: Make, words: str) -> None:
     """R-HV-1."""

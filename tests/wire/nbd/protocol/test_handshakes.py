@@ -364,6 +364,7 @@ LYING_SERVERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", LYING_SERVERS.values(), ids=LYING_SERVERS.keys())
 def test_a_server_that_lies_is_damaged(words: tuple[bytes, ...]) -> None:
     with pytest.raises(Damaged):

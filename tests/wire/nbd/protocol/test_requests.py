@@ -73,6 +73,7 @@ def test_a_changed_byte_never_raises_anything_but_damaged(
         feed(RequestReader(), bytes(raw), [len(raw)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4096, 65536, 10_000_000])
 def test_a_long_write_comes_in_pieces_that_are_the_whole(size: int) -> None:
     length = 2 * WRITE_PIECE + 77

@@ -56,6 +56,7 @@ def asked(server: Served, *actions: dict[str, Any], item: str = "shop", **more: 
     return {"properties": {**properties, "failoverDeploymentModel": "ResourceManager", **more}}
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_comes_back_with_all_its_groups_is_changed_and_removed(
     server: Served, client: Client
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_plan_is_made_comes_back_with_all_its_groups_is_changed_and_removed(
         client(f"{PLANS}.get", "rplan")
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_not_protected_any_more_is_in_no_plan(server: Served, client: Client) -> None:
     client(f"{PLANS}.begin_create", "rplan", asked(server)).result()
     server.try_to(server.service.items.named(OWNER, "north", "shop").id, Command.DISABLE)
@@ -86,6 +88,7 @@ def test_a_machine_that_is_not_protected_any_more_is_in_no_plan(server: Served, 
     assert found.properties.groups[2].replication_protected_items == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "code"),
     [
@@ -107,6 +110,7 @@ def test_a_plan_that_cannot_be_is_refused(
     assert list(client(f"{PLANS}.list")) == []
 
 
+@pytest.mark.slow
 def test_plans_are_made_by_who_may_change_the_vault_and_run_by_nobody_yet(
     server: Served, client: Client
 ) -> None:
