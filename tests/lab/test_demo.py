@@ -64,7 +64,9 @@ def test_the_demo_holds_what_it_says_and_cleans_up(folder: Path) -> None:
     assert nothing_is_left(folder)
 
 
-@pytest.mark.parametrize("verb", ["serve", "item test", "item fail-back"])
+@pytest.mark.parametrize(
+    "verb", ["serve", "item test", pytest.param("item fail-back", marks=pytest.mark.long)]
+)
 def test_a_demo_that_is_stopped_leaves_nothing(folder: Path, verb: str) -> None:
     with demo(folder) as process:
         assert process.stdout is not None
