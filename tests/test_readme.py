@@ -84,7 +84,8 @@ def test_the_tour_works_as_it_is_written(folder: Path) -> None:
     environment = {"PATH": ":".join(tools), "HOME": str(folder), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     done = subprocess.run(
         [
-            *("unshare", "--net"),  # the ports of its server are for this tour alone
+            # The ports of its server are for this tour alone, and whatever it started ends with it.
+            *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
             *("bash", "-c", "\n".join([*PREPARED, *tour])),
         ],
         check=False,
