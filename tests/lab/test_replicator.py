@@ -295,7 +295,7 @@ def test_a_collector_killed_at_any_moment_leaves_no_machine_standing(site: Site)
     words = [*COMMAND, "replicate", site.room / "qmp", site.room / "store", "--group", "web"]
     words += ["--every", "0s", "--folder", site.room / "run", "--key-file", site.room / "main.key", "--json"]
     chance = Random(7)
-    for _ in range(12):
+    for _ in range(6):
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(chance.randrange(1, 4)):

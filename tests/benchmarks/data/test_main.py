@@ -45,7 +45,7 @@ def test_a_quick_run_prints_every_figure_against_every_peer_and_nothing_else(tmp
     assert ("delta", "qemu-img-zstd") not in pairs
 
 
-@pytest.mark.lab
+@pytest.mark.long
 def test_live_sources_sparse_disks_and_many_points_are_measured(tmp_path: Path) -> None:
     lines = run(tmp_path, "--only", "ceiling,from-nbd,sparse-256GiB,sparse-1TiB,open-10000")
 
