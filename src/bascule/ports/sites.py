@@ -74,6 +74,13 @@ class SourceSite(Protocol):
     def is_equal(self, order: Order, resync: int) -> bool:
         """Tell whether a resync has ended."""
 
+    def follow(self, order: Order) -> str:
+        """Have the relationship go on by the item's policy as it is now (R-P-5).
+
+        Nobody waits for a source that is away: it hears that when it is back. Returns what a person should
+        know of it.
+        """
+
     def unrelate(self, order: Order) -> None:
         """Remove the relationship with every leftover on this side; nothing to do if there is none."""
 
@@ -164,6 +171,9 @@ class AwaySite(Protocol):
 
     def is_seeded_back(self, order: Order) -> bool:
         """Tell whether that has a point."""
+
+    def follow_back(self, order: Order) -> str:
+        """Have that go on by the item's policy as it is now; as ``SourceSite.follow``."""
 
     def unrelate_back(self, order: Order) -> None:
         """End that; nothing to do if there is none."""

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 EFFECTS = [
     *("relate", "settle", "resync", "start test", "remove test"),
     *("fence", "start failover", "remove failover", "start failover", "remove failover", "let_go"),
-    *("reshape {}", "shut down", "start failover", "keep_only", "relate back"),
+    *("reshape {}", "follow", "shut down", "start failover", "keep_only", "relate back", "follow back"),
     *("level", "hand over", "come home by changes", "give up", "take back"),
     *("hand over", "come home whole", "keep", "release", "relate again", "settle"),
     *("shut down", "fence", "start failover", "keep_only"),
@@ -33,7 +33,7 @@ EFFECTS = [
 ]
 C = Command
 CANCELLED = {C.ENABLE: 1, C.FINALIZE: 3, C.RESYNC: 1, C.TEST_FAIL_OVER: 1, C.UPDATE: 1, C.REPROTECT: 3}
-CANCELLED |= {C.FAIL_OVER: 7, C.PLANNED_FAIL_OVER: 2, C.FAIL_BACK: 9}
+CANCELLED |= {C.FOLLOW_POLICY: 2, C.FAIL_OVER: 7, C.PLANNED_FAIL_OVER: 2, C.FAIL_BACK: 9}
 """How often each command is cancelled in a life: after each effect of it that can be taken back."""
 
 FINALIZED = 4

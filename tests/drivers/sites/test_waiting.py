@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bascule.drivers.sites.hosts import HomeHosts, Lines, SourceHosts, Way
+from bascule.drivers.sites.hosts import AwayHosts, HomeHosts, Lines, SourceHosts, Way
 from bascule.model.items import Headway
 from bascule.model.policies import Policy
 from bascule.model.vault.commands import Json, Result
@@ -26,8 +26,10 @@ class Quiet:
 
     now: Standing
     facts: Mapping[str, Json] = field(default_factory=dict)
+    asked: list[Posting] = field(default_factory=list)
 
-    def ask(self, _posting: Posting) -> Result | None:
+    def ask(self, posting: Posting) -> Result | None:
+        self.asked.append(posting)
         return None
 
     def standing(self, _host: str, _id: str) -> Standing:
@@ -75,3 +77,17 @@ def test_a_first_copy_says_how_far_it_is_and_what_is_wrong_with_it() -> None:
     assert waiting.value.headway is None, "what a host says is not believed to be well formed"
     with pytest.raises(Waiting, match=r"not heard of since .*; it said of web then: initial replication"):
         SourceHosts(lines(Quiet(Standing(NOON - 3600), facts))).is_seeded(ORDER)
+
+
+def test_a_policy_waits_for_a_host_that_is_in_touch_and_is_left_for_one_that_is_not() -> None:
+    """R-P-5: a machine whose host is down has no job that stands in the way of its failover."""
+    with pytest.raises(
+        Waiting, match="host h1 was told to follow-policy, and has not said what became of it"
+    ):
+        SourceHosts(lines(Quiet(Standing(NOON - 9)))).follow(ORDER)
+    away = Quiet(Standing(NOON - 900))
+    assert "follows the policy as it was until it is back" in SourceHosts(lines(away)).follow(ORDER)
+    assert "host h2 was not heard of since" in AwayHosts(lines(away)).follow_back(ORDER)
+    posting = away.asked[-1]
+    assert (posting.host, posting.verb, posting.group) == ("h2", "follow-policy", "web")
+    assert set(posting.arguments) == {"policy"}

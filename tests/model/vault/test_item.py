@@ -41,7 +41,7 @@ def reached() -> set[ProtectedItem]:
 def neighbours(item: ProtectedItem) -> Iterator[ProtectedItem]:
     for word in (*Command, *Fact):
         try:
-            yield replace(item.after(word), generation=0)
+            yield replace(item.after(word), generation=0, told=0)
         except Refused:
             continue
 
@@ -58,6 +58,7 @@ def test_a_protected_item_can_be_tested_failed_over_resynchronised_and_disabled(
         Command.PLANNED_FAIL_OVER,
         Command.RESYNC,
         Command.UPDATE,
+        Command.FOLLOW_POLICY,
     }
 
 
@@ -67,7 +68,7 @@ def test_a_machine_that_went_over_is_replicated_back_and_comes_home() -> None:
     away = away.after(Command.COMMIT).after(Fact.COMMITTED)
     assert set(away.allowed()) == {Command.REPROTECT, Command.DISABLE, Command.FAIL_BACK}
     back = away.after(Command.REPROTECT).after(Fact.RELATED).after(Fact.SEEDED)
-    assert set(back.allowed()) == {Command.FAIL_BACK, Command.DISABLE}
+    assert set(back.allowed()) == {Command.FAIL_BACK, Command.DISABLE, Command.FOLLOW_POLICY}
     pending = back.after(Command.FAIL_BACK).after(Fact.CAME_HOME)
     assert (pending.side, set(pending.allowed())) == (Side.PRIMARY, {Command.COMMIT, Command.CANCEL})
     stayed = pending.after(Command.CANCEL).after(Fact.STAYED_AWAY)

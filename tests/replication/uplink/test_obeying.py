@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,25 @@ def test_what_is_not_right_is_refused_and_changes_nothing(
     result = obey(folder, given)
     assert (result.is_done, result.code, result.sequence) == (False, code, 1)
     assert folder.items() == []
+
+
+def test_a_policy_changes_what_it_names_of_the_newest_generation_and_nothing_else(
+    folder: ProviderFolder,
+) -> None:
+    """R-P-5."""
+    own: Json = {"retention": "1h:all", "agent": "off"}
+    obey(folder, command("protect", 1, "web~2", **PROTECT, policy=own, exclude=["disk1"]))
+    before = folder.item("web~2").wish()
+    asked = command("follow-policy", 3, policy={"interval_seconds": 300, "app_consistent_seconds": 3600})
+    assert obey(folder, asked).is_done
+    assert obey(folder, asked).is_done, "heard twice it is done once"
+    assert before is not None
+    changed = Policy(300, "1h:all", app_consistent_seconds=3600, agent="off")
+    after = replace(before, generation=before.generation + 1, command="c3", policy=changed)
+    assert folder.item("web~2").wish() == after
+    result = obey(folder, command("follow-policy", 4, policy={"interval_seconds": 7}))
+    assert (result.is_done, folder.item("web~2").wish()) == (False, after)
+    assert obey(folder, command("follow-policy", 5, "db", policy={})).code == "not-protected"
 
 
 def test_a_vault_cannot_have_commands_run_on_a_host(folder: ProviderFolder) -> None:

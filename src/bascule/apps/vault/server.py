@@ -18,6 +18,7 @@ import structlog
 from bascule.apps import door
 from bascule.control.service.sides.fabrics import Entrance
 from bascule.control.watch.alerting import Alerting
+from bascule.control.watch.following import Following
 from bascule.control.watch.keeping import Keeping
 from bascule.control.watch.watch import Watch
 from bascule.drivers.alarms.alarms import SystemAlarms
@@ -56,6 +57,7 @@ def run(settings: ServerSettings, clock: Clock, ids: Ids, stop: threading.Event,
         hosts.tell = machine.jobs.hear
         watch = Watch(catalog, behind.hosts, clock)
         stack.enter_context(_beside("watch", watch.run))
+        stack.enter_context(_beside("policies", Following(catalog, machine.jobs).run))
         alarms = SystemAlarms(Relay(*settings.mail))
         stack.enter_context(_beside("alerts", Alerting(catalog, alarms, clock, machine.node).run))
         api = ApiDoor(settings, behind.authority, clock)

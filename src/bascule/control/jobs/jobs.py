@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from bascule.model.errors import Refused, Unavailable
-from bascule.model.vault.item import Command, Move
+from bascule.model.vault.item import CARRY_POLICY, Command, Move, ProtectedItem
 from bascule.model.vault.job import Act, Job, JobId, JobState, Value
 from bascule.ports.catalog import Books, Catalog
 from bascule.ports.chance import Clock, Ids
@@ -42,6 +42,9 @@ class Jobs:
         after = books.items.get(vault, item).after(command)
         if command is Command.FAIL_BACK:
             after = replace(after, bound_for=str(input.get("host") or ""))
+        if command in CARRY_POLICY:
+            # By the revision of now: should it change before the host is told, it is told once more.
+            after = replace(after, policy_revision=_revision(books, after))
         after = books.items.save(after)
         job = Job(
             id=JobId(self._ids.random(16).hex()),
@@ -120,10 +123,14 @@ class Jobs:
         if act is Act.RESUME:
             return self._again(books, replace(after, question="", answer=answer or "yes"))
         item = books.items.get(vault, job.item)
-        if item.generation != job.generation:
+        if not item.can_restart(job.generation, job.command):
             raise Refused(
                 f"{item.name} was given other commands since job {id}", cure="give the command again"
             )
+        if item.generation != job.generation:
+            # What was told since came from later orders than the job's, which are to be heard again.
+            item = books.items.save(replace(item, generation=item.generation + 1, told=0))
+            after = replace(after, generation=item.generation)
         return self._again(books, replace(after, ended=None, failure=None))
 
     def enqueue_lost(self) -> int:
@@ -168,3 +175,8 @@ class Jobs:
         saved = books.jobs.save(replace(job, attempt=job.attempt + 1, runner=""))
         self._queue.put(books.connection, saved)
         return saved
+
+
+def _revision(books: Books, item: ProtectedItem) -> int:
+    policy = item.route.policy
+    return books.policies.get(item.vault, policy).revision if policy else 0

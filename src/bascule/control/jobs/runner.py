@@ -170,7 +170,7 @@ class Runner:
                 item = replace(item, settings=ending.settings)
             books.items.save(item)
             if ending.warning:
-                now, code = self._clock.now(), f"{job.command.name.lower()}-warning"
+                now, code = self._clock.now(), f"{job.command.name.lower().replace('_', '-')}-warning"
                 said = (code, signs.Health.WARNING, ending.warning)
                 books.events.add(signs.Event(job.vault, now, job.item, *said))
             if ending.then is not None:

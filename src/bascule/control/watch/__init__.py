@@ -1,1 +1,1 @@
-"""What hosts say becomes what a vault knows: who belongs to it, what is wrong, and events."""
+"""What hosts say becomes what a vault knows, conditions and events; and hosts hear what changed."""

@@ -18,6 +18,7 @@ from .ends import Ends
 from .protecting.disable import disable
 from .protecting.enable import enable
 from .protecting.finalize import finalize
+from .protecting.follow import follow_policy
 from .protecting.reprotect import reprotect
 from .protecting.resync import resync
 from .protecting.update import update
@@ -41,5 +42,6 @@ def workflows(ends: Ends) -> Mapping[Command, Workflow]:
         Command.REPROTECT: reprotect,
         Command.FAIL_BACK: fail_back,
         Command.UPDATE: update,
+        Command.FOLLOW_POLICY: follow_policy,
     }
     return {command: partial(verb, ends=ends) for command, verb in verbs.items()}

@@ -87,6 +87,10 @@ class FakeSites:
         self.stumble("is_equal", order.item)
         return resync == 1
 
+    def follow(self, order: Order) -> str:
+        """Follow any policy."""
+        return self.do(order, "follow")
+
     def unrelate(self, order: Order) -> None:
         """Forget the relationship."""
         self.do(order, "unrelate", ("DELETE FROM related WHERE item = :item",))
@@ -289,6 +293,10 @@ class FakeAway:
         return bool(
             self._sites.rows("SELECT 1 FROM marks WHERE item = ? AND mark = 'replicated back'", order.item)
         )
+
+    def follow_back(self, order: Order) -> str:
+        """Follow any policy."""
+        return self._sites.do(order, "follow back")
 
     def unrelate_back(self, order: Order) -> None:
         """End it."""

@@ -113,6 +113,18 @@ class Lines:
             raise Waiting(self._why(host, verb, standing), standing.headway)
         return result
 
+    def follow(self, order: Order, host: str) -> str:
+        """Have a host follow the item's policy; one that is away does when it is back, says what is returned.
+
+        An item whose host is down must be free for a failover.
+        """
+        if self.ask(order, host, "follow-policy", {"policy": self.policy(order)}) is not None:
+            return ""
+        standing = self._postings.standing(host, _id(order))
+        if silence := self._silence(host, standing):
+            return f"{silence}: it follows the policy as it was until it is back"
+        raise Waiting(self._why(host, "follow-policy", standing))
+
     def look(self, host: str) -> None:
         """Raise Unavailable if a host was not heard of lately."""
         seen_at = self._postings.standing(host, "").seen_at
@@ -200,6 +212,10 @@ class SourceHosts:
         if asked is None or not is_heard or _whole(said.get("resynced")) < asked:
             raise self._lines.waited_for(order, source)
         return True
+
+    def follow(self, order: Order) -> str:
+        """Have the source follow the policy."""
+        return self._lines.follow(order, self._lines.route(order).source)
 
     def unrelate(self, order: Order) -> None:
         """Have the source let go, and wait until it says that it has."""
@@ -343,6 +359,10 @@ class AwayHosts:
         if not self._lines.has_point(order, recovery := self._lines.route(order).recovery):
             raise self._lines.waited_for(order, recovery)
         return True
+
+    def follow_back(self, order: Order) -> str:
+        """Have the host where the machine works follow the policy."""
+        return self._lines.follow(order, self._lines.route(order).recovery)
 
     def unrelate_back(self, order: Order) -> None:
         """Have it replicated no more."""

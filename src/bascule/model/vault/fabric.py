@@ -65,11 +65,12 @@ class ProtectableItem:
 
 @dataclass(frozen=True, slots=True)
 class ReplicationPolicy:
-    """A policy by its name (R-P-5)."""
+    """A policy by its name (R-P-5). ``revision`` grows with each change of what it asks for."""
 
     vault: str
     id: str
     policy: Policy
+    revision: int = 0
 
     def __post_init__(self) -> None:
         check_name(self.id, "a policy")

@@ -81,6 +81,7 @@ class Command(StrEnum):
     REPROTECT = "reverse replication"
     FAIL_BACK = "failback"
     UPDATE = "update of target settings"
+    FOLLOW_POLICY = "change of policy"
 
 
 class Fact(StrEnum):
@@ -116,6 +117,7 @@ PROTECTION = Machine(
         (P.ENABLING, C.DISABLE): P.DISABLING,
         (P.SEEDING, C.FINALIZE): P.SEEDING,
         (P.SEEDING, F.SEEDED): P.PROTECTED,
+        (P.SEEDING, C.FOLLOW_POLICY): P.SEEDING,
         (P.SEEDING, C.DISABLE): P.DISABLING,
         (P.PROTECTED, C.TEST_FAIL_OVER): P.PROTECTED,
         (P.PROTECTED, C.RESYNC): P.PROTECTED,
@@ -123,6 +125,7 @@ PROTECTION = Machine(
         (P.PROTECTED, C.FAIL_OVER): P.FAILING_OVER,
         (P.PROTECTED, C.PLANNED_FAIL_OVER): P.FAILING_OVER,
         (P.PROTECTED, C.UPDATE): P.PROTECTED,
+        (P.PROTECTED, C.FOLLOW_POLICY): P.PROTECTED,
         (P.FAILING_OVER, F.STARTED): P.FAILED_OVER,
         (P.FAILING_OVER, F.ABANDONED): P.PROTECTED,
         (P.FAILING_OVER, C.CANCEL): P.CANCELLING,
@@ -226,6 +229,13 @@ RESYNC = Machine(
 
 _IN_ORDER = {C.PLANNED_FAIL_OVER: True, F.CAME_HOME: True, C.FAIL_OVER: False}
 _MOVE_ENDS = (F.COMMITTED, F.STAYED_AWAY, F.LET_BE, F.ABANDONED)
+_OF_NO_POLICY = (P.UNPROTECTED, P.COMMITTED, P.DISABLING)
+
+ONLY_TELLING = frozenset({C.UPDATE, C.FOLLOW_POLICY})
+"""Commands that tell a side something, and leave an item where it stands."""
+
+CARRY_POLICY = frozenset({C.ENABLE, C.REPROTECT, C.FOLLOW_POLICY})
+"""Commands by which a host hears an item's policy as it is then."""
 
 MACHINES = (PROTECTION, SIDE, MOVE, TEST, RESYNC)
 
@@ -240,7 +250,9 @@ class ProtectedItem:
     that the last change of sides was a planned one. ``settings`` is what the recovery side keeps of what the
     machine is to be there, as JSON. ``mapping`` is the protection group that it was put into, empty for none.
     ``is_direct`` says of a machine that comes home that it was not replicated back before somebody asked for
-    that.
+    that. ``policy_revision`` is that of its policy when a host was last given it to follow. ``told`` counts
+    the commands since the last one that was more than to tell something: a job that failed before them can
+    be restarted.
     """
 
     id: str
@@ -258,6 +270,8 @@ class ProtectedItem:
     is_planned: bool = False
     settings: str = ""
     mapping: str = ""
+    policy_revision: int = 0
+    told: int = 0
     generation: int = 0
     version: int = 0
 
@@ -281,12 +295,30 @@ class ProtectedItem:
             resync=RESYNC.after(self.resync, word),
             is_planned=_IN_ORDER.get(word, self.is_planned),
             generation=self.generation + isinstance(word, Command),
+            told=self._told(word),
         )
+
+    def _told(self, word: Word) -> int:
+        if isinstance(word, Fact):
+            return self.told
+        return self.told + 1 if word in ONLY_TELLING else 0
 
     def _is_direct(self, word: Word) -> bool:
         if word is Command.FAIL_BACK:
             return self.protection is Protection.COMMITTED
         return self.is_direct and word not in _MOVE_ENDS
+
+    def owes(self, revision: int) -> bool:
+        """Is the host that replicates it still to hear of a policy of that revision, now or later?"""
+        return self.policy_revision != revision and self.protection not in _OF_NO_POLICY
+
+    def can_restart(self, generation: int, command: Command) -> bool:
+        """May a job that failed go on, whose command was the item's of a generation?
+
+        What only tells something is not told again after something newer.
+        """
+        since = self.generation - generation
+        return since == 0 or (command not in ONLY_TELLING and 0 < since <= self.told)
 
     def allowed(self) -> tuple[Command, ...]:
         """Return the commands that the item would accept now."""

@@ -119,6 +119,10 @@ def _policy(before: Policy, asked: Fields) -> Policy:
     )
 
 
+def _follow(before: Wish, asked: Fields) -> Wish:
+    return replace(before, policy=_policy(before.policy, Fields(asked.mapping("policy"))))
+
+
 def _resume(before: Wish, asked: Fields) -> Wish:
     """Go on; a group that somebody took over only by the name of the session that may be fenced."""
     take_over = asked.text("take_over", default="")
@@ -127,6 +131,7 @@ def _resume(before: Wish, asked: Fields) -> Wish:
 
 _VERBS: dict[str, Callable[[Wish, Fields], Wish | None]] = {
     "protect": _protect,
+    "follow-policy": _follow,
     "unprotect": lambda _before, _asked: None,
     "pause": lambda before, _asked: replace(before, is_paused=True),
     "resume": _resume,

@@ -109,6 +109,9 @@ class Rows:
             (self._sites.unrelate if self._side == HOME else self._sites.away.unrelate_back)(order(command))
         elif result.is_done and command.verb == "resync":
             self._sites.do(order(command), "resync")
+        elif result.is_done and command.verb == "follow-policy":
+            follow = self._sites.follow if self._side == HOME else self._sites.away.follow_back
+            follow(order(command))
         return result
 
     def replicate(self, now: float) -> None:

@@ -35,7 +35,7 @@ Steps = Sequence[tuple[Command, Mapping[str, str]]]
 
 AT_HOME = {
     *("relate", "resync", "let_go", "shut down", "level", "come home by changes", "come home whole"),
-    *("give up", "keep", "relate again", "unrelate"),
+    *("give up", "keep", "relate again", "unrelate", "follow"),
 }
 
 

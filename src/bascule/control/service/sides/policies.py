@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bascule.model.errors import Refused
+from bascule.model.errors import Missing, Refused
 from bascule.model.policies import AUTO, OFF, Policy
 from bascule.model.vault.access import Caller, Right
 from bascule.model.vault.fabric import ReplicationPolicy
 from bascule.model.vault.item import Protection
+from bascule.ports.catalog import Books
 
 from ..gate import Call, Gate
 
@@ -30,6 +31,7 @@ class PolicyDesk:
     def put(self, caller: Caller, vault: str, name: str, policy: Policy) -> ReplicationPolicy:
         """Write a policy in, in place of one of its name.
 
+        Machines that are protected by it are told of the change by jobs of their own (``Following``).
         Commands to run on hosts and sockets to speak to are for the hosts' own operators to name.
         """
         with self._gate.writing(Call(caller, "put-policy", vault, Right.CHANGE, name)) as books:
@@ -39,7 +41,7 @@ class PolicyDesk:
                     cure=f"name them on the host itself: `bascule protect`; here it is {AUTO} or {OFF}",
                     code="not-of-a-vault",
                 )
-            made = ReplicationPolicy(vault, name, policy)
+            made = _changed(books, vault, name, policy)
             books.policies.put(made)
             return made
 
@@ -61,3 +63,12 @@ class PolicyDesk:
                     code="in-use",
                 )
             books.policies.remove(vault, name)
+
+
+def _changed(books: Books, vault: str, name: str, policy: Policy) -> ReplicationPolicy:
+    """Return a policy as it is to be kept: of the next revision if that asks for something else."""
+    try:
+        before = books.policies.get(vault, name)
+    except Missing:
+        return ReplicationPolicy(vault, name, policy)
+    return ReplicationPolicy(vault, name, policy, before.revision + (policy != before.policy))

@@ -29,6 +29,7 @@ SCENARIOS: Mapping[Command, tuple[str, str]] = {
     C.REPROTECT: ("ReProtect", "Reverse replicate"),
     C.FAIL_BACK: ("PlannedFailover", "Failback"),
     C.UPDATE: ("UpdateVmProperties", "Update target settings"),
+    C.FOLLOW_POLICY: ("UpdatePolicy", "Update replication policy"),
 }
 
 TASKS: Mapping[tuple[Command, str], str] = {

@@ -44,7 +44,7 @@ def put(
     profile: Profile = "",
     is_json: Json = False,
 ) -> None:
-    """Make a policy, or change it for whatever is protected from now on.
+    """Make a policy, or change it; whatever is protected by it follows, each machine by a job of its own.
 
     \b
     Example:
