@@ -85,6 +85,34 @@ def test_a_job_that_failed_goes_on_from_the_step_that_failed(begin: Start) -> No
 
 
 @pytest.mark.slow
+def test_finalising_goes_on_after_the_settings_that_were_refused_are_corrected(begin: Start) -> None:
+    """R-P-4: nobody has to protect the machine anew, and its first copy stays."""
+    node = begin()
+    node.sites.fail("settle", "refused", "this host has no network blue")
+    protected(node)
+    [failed] = [job for job in node.jobs.list(VAULT) if job.command is Command.FINALIZE]
+    assert (failed.state, failed.allowed()) == (JobState.FAILED, (Act.RESTART,))
+    assert {Command.UPDATE, Command.FINALIZE} <= set(node.item().allowed())
+    assert node.do(Command.UPDATE, settings='{"as": "asked"}').state is JobState.SUCCEEDED
+    node.sites.fail("settle")
+    assert node.ended(node.jobs.restart(VAULT, failed.id)).state is JobState.SUCCEEDED
+    assert (node.item().protection, node.item().settings) == (Protection.PROTECTED, '{"as": "asked"}')
+    assert node.sites.effects(ITEM) == ["relate", 'reshape {"as": "asked"}', "settle"]
+    assert node.do(Command.TEST_FAIL_OVER).state is JobState.SUCCEEDED, "later orders are not taken for old"
+
+
+def test_settings_that_failed_to_be_kept_do_not_come_back_after_later_ones(begin: Start) -> None:
+    node = protected(begin())
+    node.sites.fail("reshape 1", "refused", "no")
+    failed = node.do(Command.UPDATE, settings="1")
+    assert failed.state is JobState.FAILED
+    node.do(Command.UPDATE, settings="2")
+    node.sites.fail("reshape 1")
+    with pytest.raises(Refused, match="was given other commands since"):
+        node.jobs.restart(VAULT, failed.id)
+    assert node.item().settings == "2"
+
+
 def test_a_job_that_failed_is_not_restarted_after_another_command(begin: Start) -> None:
     node = protected(begin())
     node.sites.fail("start failover", "refused", "no memory")

@@ -118,6 +118,8 @@ PROTECTION = Machine(
         (P.SEEDING, C.FINALIZE): P.SEEDING,
         (P.SEEDING, F.SEEDED): P.PROTECTED,
         (P.SEEDING, C.FOLLOW_POLICY): P.SEEDING,
+        # Settings that kept it from being finalised are corrected, and that job is restarted.
+        (P.SEEDING, C.UPDATE): P.SEEDING,
         (P.SEEDING, C.DISABLE): P.DISABLING,
         (P.PROTECTED, C.TEST_FAIL_OVER): P.PROTECTED,
         (P.PROTECTED, C.RESYNC): P.PROTECTED,
