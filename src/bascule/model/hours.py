@@ -1,15 +1,16 @@
-"""Hours of the week in which something may happen, such as a resync (R-R-2)."""
+"""Hours of the week in which something may happen, such as a resync (R-R-2), and times of a day at which."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from .errors import Refused
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))?/)?(\d{1,2}:\d{2})-(\d{1,2}:\d{2})\Z")
+_TIME = re.compile(r"\d\d:\d\d(:\d\d)?")
 _CURE = "write DAYS/HH:MM-HH:MM,… such as mon-fri/18:30-06:30,sat-sun/00:00-00:00; or any, or never"
 
 ANY, NEVER = "any", "never"
@@ -50,6 +51,24 @@ class Hours:
     def covers(self, moment: datetime) -> bool:
         """Is a moment of local time inside one of the spans?"""
         return any(span.covers(moment) for span in self.spans)
+
+
+def time_of_day(text: str) -> time:
+    """Return a time such as ``22:00``, or refuse it."""
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError("two digits, a colon and two digits make one")
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(
+            f"{text[:40]!r} is no time of the day: {error}", cure="write HH:MM, as 22:00"
+        ) from error
+
+
+def next_at(of_day: time, since: datetime) -> datetime:
+    """Return the first moment of local time from ``since`` on at which it is that time of the day."""
+    found = datetime.combine(since.date(), of_day)
+    return found if found >= since else datetime.combine(since.date() + timedelta(days=1), of_day)
 
 
 def _span(part: str, text: str) -> Span:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from .consent.applications import application
 from .errors import Refused
-from .hours import OUTSIDE_OFFICE, Hours
+from .hours import OUTSIDE_OFFICE, Hours, time_of_day
 from .retention import Ladder
 
 INTERVALS = {1: "1s", 5: "5s", 30: "30s", 300: "5m", 900: "15m"}
@@ -35,7 +35,8 @@ class Policy:
     ``after`` are commands of the operator around that, ``applications`` say what to ready in the guests, as
     ``NAME`` or ``MACHINE=NAME`` (R-RP-1). ``limit`` is its own bandwidth by the hour beside that of the host,
     ``workers`` are its threads if not as many as the host gives each (R-R-4). Between points a machine that
-    writes nothing is looked at every interval, and becomes a point every ``idle_point_seconds``.
+    writes nothing is looked at every interval, and becomes a point every ``idle_point_seconds``. A vault
+    begins the first copy at ``first_copy_at``, a time of its day, or at once.
     """
 
     interval_seconds: int = 30
@@ -50,6 +51,7 @@ class Policy:
     applications: tuple[str, ...] = ()
     limit: str = ""
     workers: int = 0
+    first_copy_at: str = ""
 
     def __post_init__(self) -> None:
         if self.interval_seconds not in INTERVALS:
@@ -77,3 +79,5 @@ class Policy:
             application(words)
         Ladder.parse(self.retention)
         Hours.parse(self.resync_hours)
+        if self.first_copy_at:
+            time_of_day(self.first_copy_at)

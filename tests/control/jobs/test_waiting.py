@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,11 @@ from bascule.control.jobs.run import Ending, Run
 from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.sites.fake import FakeSites
 from bascule.model.items import Headway
-from bascule.model.vault.item import Command, Fact
+from bascule.model.vault.item import Command, Fact, Protection
 from bascule.model.vault.job import JobState, Task
 from bascule.ports.sites import Order, Waiting
 from lab.waiting import wait_until
-from tests.control.vaults import ITEM, VAULT, start
+from tests.control.vaults import ITEM, VAULT, Node, start
 
 FAR = Headway(3 << 20, 12 << 20, 1e6, 9.0)
 
@@ -57,3 +59,40 @@ def test_a_step_says_what_it_waits_for_until_it_has_ended(tmp_path: Path) -> Non
         assert (found.value, found.waits, found.headway) == ("done", "", None)
     finally:
         node.stop()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = start(SqlCatalog(str(tmp_path / "c.db")), FakeSites(tmp_path / "w.db"))
+    yield node
+    node.stop()
+
+
+def in_seconds(seconds: float) -> datetime:
+    return (datetime.now() + timedelta(seconds=seconds)).replace(microsecond=0)
+
+
+def test_initial_replication_begins_at_its_time_and_no_sooner(node: Node) -> None:
+    """R-P-5."""
+    moment = in_seconds(2)
+    job = node.do(Command.ENABLE, first_copy_at=f"{moment:%H:%M:%S}")
+    assert job.state is JobState.SUCCEEDED
+    rest = job.task("wait for the time of initial replication")
+    assert rest is not None
+    assert rest.ended is not None
+    assert rest.ended >= moment.timestamp()
+    assert [task.name for task in job.tasks][-2:] == [rest.name, "establish the relationship"]
+
+
+def test_while_it_waits_for_its_time_that_is_told_and_it_can_be_cancelled(node: Node) -> None:
+    job = node.jobs.submit(VAULT, ITEM, Command.ENABLE, {"first_copy_at": f"{in_seconds(3600):%H:%M}"})
+
+    def waits() -> bool:
+        found = node.jobs.get(VAULT, job.id).task("wait for the time of initial replication")
+        return found is not None and found.waits.startswith("it begins at 2")
+
+    wait_until(waits, what="what is waited for")
+    node.jobs.cancel(VAULT, job.id)
+    assert node.ended(job).state is JobState.CANCELLED
+    assert node.item().protection is Protection.UNPROTECTED
+    assert "relate" not in node.sites.effects(ITEM)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, time
 from typing import TypeVar
 
 import structlog
 
 from bascule.model.errors import BasculeError, Cancelled, Unavailable, Underway
+from bascule.model.hours import next_at
 from bascule.model.items import Headway
 from bascule.model.vault.item import Command, Fact, Side
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState, Value
@@ -29,6 +31,10 @@ _RETRY_SECONDS = (1.0, 2.0, 4.0)
 _PATIENCE_SECONDS = 1.0
 LOOK_SECONDS = 60.0
 """When an attempt that waits for somebody looks again by itself; news of it wakes the job at once."""
+
+
+REST_SECONDS = 600.0
+"""When an attempt looks at the clock again that waits for a time of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,19 @@ class Run:
             return
         if not self._patiently(name, lambda: is_so(self._order(name))):
             raise Parked(every_seconds)
+        self._note(name, TaskState.SUCCEEDED, None, None)
+
+    def rest(self, name: str, of_day: time) -> None:
+        """Go on at the first such time of the day since the command was given, by this server's clock."""
+        if self._begin(name, firmly=False) is not None:
+            return
+        moment = next_at(of_day, datetime.fromtimestamp(self._job.created))
+        left = moment.timestamp() - self._desk.clock.now()
+        if left > 0:
+            # Looked at now and then, for somebody may set the clock.
+            parked = Parked(min(left, REST_SECONDS), f"it begins at {moment:%Y-%m-%d %H:%M:%S}")
+            self._note_wait(name, parked)
+            raise parked
         self._note(name, TaskState.SUCCEEDED, None, None)
 
     def attempt(self, name: str, act: Callable[[Order], None], seconds: float) -> None:

@@ -194,6 +194,27 @@ def test_an_operation_that_fails_tells_why_and_its_job_is_restarted(server: Serv
     assert names[2:] == ["VmFailover", "VmFoStartVmOnSecondary"]
 
 
+def test_settings_that_kept_a_machine_from_being_finalised_are_corrected(
+    server: Served, client: Client
+) -> None:
+    """R-P-4."""
+    server.node.sites.fail("settle", "refused", "this host has no network blue")
+    enabled(server, client)
+    [failed] = [one for one in client("replication_jobs.list") if one.properties.state == "Failed"]
+    assert (failed.properties.scenario_name, failed.properties.allowed_actions) == (
+        "IrCompletion",
+        ["Restart"],
+    )
+    change = {"properties": {"selectedRecoveryAzureNetworkId": "/networks/green"}}
+    client(f"{ITEMS}.begin_update", *AT, change).result()
+    server.node.sites.fail("settle")
+    client("replication_jobs.begin_restart", failed.name).result()
+    server.node.settled()
+    assert stands(client)[0] == "Protected"
+    details = client(f"{ITEMS}.get", *AT).properties.provider_specific_details
+    assert details.selected_recovery_azure_network_id == "green"
+
+
 def test_what_an_item_does_not_allow_is_a_conflict(server: Served, client: Client) -> None:
     enabled(server, client)
     with pytest.raises(ResourceExistsError) as refusal:

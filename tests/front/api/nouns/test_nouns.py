@@ -90,10 +90,13 @@ def test_a_policy_is_what_was_asked_for_and_goes(server: Served) -> None:
     details = after.result().properties.provider_specific_details
     assert (details.replication_interval, details.recovery_point_history_duration_in_hours) == (900, 24)
     ours = {"recoveryPointThresholdInMinutes": 30, "retention": "4h:all,7d:1d", "resyncHours": "any"}
-    change["properties"]["replicationProviderSettings"] = {"bascule": {**ours, "agent": "off"}}
+    change["properties"]["replicationProviderSettings"] = {
+        **{"bascule": {**ours, "agent": "off"}, "onlineReplicationStartTime": "23:30"}
+    }
     after = client("replication_policies.begin_update", "hva", change)
     details = after.result().properties.provider_specific_details
     assert details["bascule"] == {**ours, "agent": "off"}
+    assert details.online_replication_start_time == "23:30"
     assert details.recovery_point_history_duration_in_hours == 7 * 24
     client("replication_policies.begin_delete", "hva").result()
     assert [one.name for one in client("replication_policies.list")] == ["daily"]
@@ -107,7 +110,7 @@ def test_a_policy_is_what_was_asked_for_and_goes(server: Served) -> None:
         ({"replicationInterval": True}, "no whole number"),
         ({"replicationInterval": -1}, "no whole number"),
         ({"instanceType": "InMageAzureV2"}, "not built yet"),
-        ({"onlineReplicationStartTime": "23:00:00"}, "starts when protection is enabled"),
+        ({"onlineReplicationStartTime": "tonight"}, "'tonight' is no time of the day"),
         ({"bascule": {"retention": "for ever"}}, "for ever"),
         ({"bascule": {"agent": "/run/agent"}}, "no sockets of a host"),
         ({"bascule": {"resyncHours": "tea time"}}, "tea time"),

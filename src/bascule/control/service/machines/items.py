@@ -74,7 +74,8 @@ class ItemDesk:
             item = self._made(books, vault, name, route, group)
             if settings := settings_for(item.id):
                 item = books.items.save(replace(item, settings=settings))
-            return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, {}, caller.name)
+            begin = {"first_copy_at": _first_copy_at(books, item)}
+            return self._jobs.submit_in(books, vault, item.id, Command.ENABLE, begin, caller.name)
 
     def command(
         self,
@@ -121,3 +122,8 @@ class ItemDesk:
         item = ProtectedItem(id, vault, name, route=route, mapping=group)
         books.items.add(item)
         return item
+
+
+def _first_copy_at(books: Books, item: ProtectedItem) -> str:
+    policy = item.route.policy
+    return books.policies.get(item.vault, policy).policy.first_copy_at if policy else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bascule.model.errors import Missing, Refused
 from bascule.model.policies import AUTO, OFF, Policy
 from bascule.model.vault.access import Caller, Right
@@ -66,9 +68,10 @@ class PolicyDesk:
 
 
 def _changed(books: Books, vault: str, name: str, policy: Policy) -> ReplicationPolicy:
-    """Return a policy as it is to be kept: of the next revision if that asks for something else."""
+    """Return a policy as it is to be kept: of the next revision if it asks something else of hosts."""
     try:
         before = books.policies.get(vault, name)
     except Missing:
         return ReplicationPolicy(vault, name, policy)
-    return ReplicationPolicy(vault, name, policy, before.revision + (policy != before.policy))
+    told = replace(before.policy, first_copy_at=policy.first_copy_at)
+    return ReplicationPolicy(vault, name, policy, before.revision + (policy != told))

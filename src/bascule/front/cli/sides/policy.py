@@ -40,6 +40,15 @@ def put(
             help="How often a point is at rest, in whole hours; 0h never.",
         ),
     ] = "0h",
+    first_copy_at: Annotated[
+        str,
+        typer.Option(
+            "--first-copy-at",
+            metavar="HH:MM",
+            help="When first copies begin, by the server's clock; at once if it is not said.",
+            show_default=False,
+        ),
+    ] = "",
     vault: Vault = "",
     profile: Profile = "",
     is_json: Json = False,
@@ -54,6 +63,7 @@ def put(
         **{"instanceType": KIND, "replicationInterval": seconds_from(every)},
         "recoveryPointHistoryDuration": _hours("--keep", keep),
         "applicationConsistentSnapshotFrequencyInHours": _hours("--consistent-every", consistent_every),
+        "onlineReplicationStartTime": first_copy_at,
     }
     server = server_of(context, profile, vault)
     made = server.begin("replication_policies.create", name, {"properties": {"providerSpecificInput": told}})

@@ -63,12 +63,6 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
         raise TurnedAway(
             f"policies of the kind {kind[:64]} are not built yet", cure=f"make one of {KIND}", code="not-yet"
         )
-    if ask.text(*way, "onlineReplicationStartTime"):
-        raise TurnedAway(
-            "initial replication starts when protection is enabled, and at no time of a policy",
-            cure="leave onlineReplicationStartTime out, and enable protection at that time",
-            code="not-yet",
-        )
     before = _ours(ask, before, *way, "bascule")
     interval = ask.number(*way, "replicationInterval", default=before.interval_seconds)
     hours = ask.number(
@@ -80,6 +74,7 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
         interval_seconds=interval,
         rpo_threshold_seconds=max(before.rpo_threshold_seconds, interval),
         app_consistent_seconds=hours * _HOUR,
+        first_copy_at=ask.text(*way, "onlineReplicationStartTime", default=before.first_copy_at),
         retention=before.retention if history < 0 else _ladder(history),
     )
     return Answer(body=_policy(ask, ask.service.policies.put(ask.caller, ask.vault, name, policy)))
@@ -115,7 +110,7 @@ def _policy(ask: Ask, one: ReplicationPolicy) -> Mapping[str, object]:
         **{"instanceType": KIND, "recoveryPointHistoryDurationInHours": history // _HOUR},
         "applicationConsistentSnapshotFrequencyInHours": policy.app_consistent_seconds // _HOUR,
         **{"replicationInterval": policy.interval_seconds, "encryption": "Enabled"},
-        **{"onlineReplicationStartTime": None, "activeStorageAccountId": None},
+        **{"onlineReplicationStartTime": policy.first_copy_at or None, "activeStorageAccountId": None},
         "bascule": {
             "recoveryPointThresholdInMinutes": policy.rpo_threshold_seconds // _MINUTE,
             **{"retention": policy.retention, "resyncHours": policy.resync_hours, "agent": policy.agent},
