@@ -22,7 +22,7 @@ from bascule.model.vault.sides.pairing import Container, ContainerMapping, Recov
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.vault import Vault
-from bascule.ports.catalog import Catalog
+from bascule.ports.catalog import Books, Catalog, Part
 from bascule.ports.vault.audit import Deed
 
 WEB = ProtectedItem("i-web", "north", "web")
@@ -295,3 +295,78 @@ class CatalogContract:
             assert books.items.list("north") == books.jobs.list("north") == ()
             with pytest.raises(Missing, match="north has no item i-web"):
                 books.items.remove("north", WEB.id)
+
+    def test_every_change_of_a_part_draws_its_stamp_anew_and_nothing_else_does(
+        self, catalog: Catalog, opened: Callable[[], Catalog]
+    ) -> None:
+        other = opened()
+        for part, change in CHANGES:
+            before = stamps(catalog)
+            with other.writing() as books:
+                change(books)
+            assert {one for one, stamp in stamps(catalog).items() if stamp != before[one]} == part
+
+    def test_a_stamp_is_drawn_past_the_books_too_and_in_both_vaults_of_what_is_moved(
+        self, catalog: Catalog
+    ) -> None:
+        before = stamps(catalog)
+        with catalog.writing() as books:
+            connection: Any = books.connection
+            connection.exec_driver_sql("UPDATE bascule_items SET vault = 'south' WHERE id = 'i-web'")
+        changed = {one for one, stamp in stamps(catalog).items() if stamp != before[one]}
+        assert changed == {("north", Part.ITEMS), ("south", Part.ITEMS)}
+
+    def test_a_stamp_that_was_undone_or_was_another_vaults_of_that_name_does_not_come_back(
+        self, catalog: Catalog
+    ) -> None:
+        seen = {stamps(catalog)["north", Part.ITEMS]}
+
+        def note(books: Books) -> None:
+            stamp = books.stamp("north", Part.ITEMS)
+            assert stamp not in seen
+            seen.add(stamp)
+
+        def save_and_fail() -> None:
+            with catalog.writing() as books:
+                books.items.save(WEB)
+                note(books)
+                raise ZeroDivisionError
+
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                save_and_fail()
+        with catalog.writing() as books:
+            books.vaults.remove("north")
+            note(books)
+            books.vaults.add(Vault("north"))
+            books.items.add(WEB)
+            note(books)
+
+
+def stamps(catalog: Catalog) -> dict[tuple[str, Part], str]:
+    with catalog.reading() as books:
+        return {(vault, part): books.stamp(vault, part) for vault in ("north", "south") for part in Part}
+
+
+HOST: Any = SHELVES["servers"]
+WRONG: Any = SHELVES["conditions"]
+JOB = a_job("j1")
+_I, _J, _S, _C = ({("north", part)} for part in (Part.ITEMS, Part.JOBS, Part.SERVERS, Part.CONDITIONS))
+CHANGES: tuple[tuple[set[tuple[str, Part]], Callable[[Books], Any]], ...] = (
+    (_I, lambda books: books.items.save(WEB)),
+    (_I, lambda books: books.items.add(replace(WEB, id="i-db", name="db"))),
+    (_I, lambda books: books.items.remove("north", "i-db")),
+    (_J, lambda books: books.jobs.add(JOB)),
+    (_J, lambda books: books.jobs.save(replace(JOB, ended=9.0))),
+    (_J, lambda books: books.jobs.forget(10.0)),
+    (_S, lambda books: books.servers.add(HOST)),
+    (_S, lambda books: books.servers.put(replace(HOST, is_revoked=True))),
+    (_S, lambda books: books.servers.remove("north", HOST.id)),
+    (_C, lambda books: books.conditions.put(WRONG)),
+    (_C, lambda books: books.conditions.remove("north", WRONG.id)),
+    ({("south", Part.ITEMS)}, lambda books: books.items.add(replace(WEB, vault="south"))),
+    (set(), lambda books: books.plans.add(SHELVES["plans"])),
+    (set(), lambda books: books.events.add(Event("north", 1.0, "web", "1", Health.WARNING, "late"))),
+    (set(), lambda books: books.deeds.note("north", Deed(1.0, "anna", "list-items", ""))),
+)
+"""What is written in turn, and which stamps that draws."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from bascule.model.vault.access import Assignment
@@ -24,6 +25,15 @@ from bascule.model.vault.vault import Vault
 from .vault.audit import Deed
 
 Kept = TypeVar("Kept")
+
+
+class Part(StrEnum):
+    """What of a vault one can be told of that it has changed."""
+
+    ITEMS = "item"
+    JOBS = "job"
+    SERVERS = "server"
+    CONDITIONS = "condition"
 
 
 class VaultBook(Protocol):
@@ -220,6 +230,13 @@ class Books(Protocol):
 
     @property
     def deeds(self) -> DeedBook: ...
+
+    def stamp(self, vault: str, *parts: Part) -> str:
+        """Return a word for how parts of a vault stand in this transaction.
+
+        Two transactions that read the same word saw the same there: every change draws another one by lot,
+        whoever makes it, and it is never drawn again.
+        """
 
 
 class Catalog(Protocol):

@@ -13,6 +13,9 @@ from bascule.drivers.catalog.catalog import SqlCatalog
 from bascule.drivers.catalog.documents import item_of, job_of
 from bascule.drivers.catalog.tables import METADATA
 from bascule.model.errors import Damaged, Refused, Unavailable
+from bascule.model.vault.item import ProtectedItem
+from bascule.model.vault.vault import Vault
+from bascule.ports.catalog import Part
 from tests.contracts.catalog import CatalogContract
 from tests.servers.postgres import Postgres
 
@@ -33,6 +36,23 @@ class TestOnSqlite(CatalogContract):
         catalog = SqlCatalog(words)
         with catalog.engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        catalog.close()
+
+    def test_what_was_there_before_there_were_stamps_has_some(self, words: str) -> None:
+        catalog = SqlCatalog(words)
+        with catalog.writing() as books:
+            books.vaults.add(Vault("north"))
+            books.items.add(ProtectedItem("i-web", "north", "web"))
+        with catalog.engine.begin() as connection:
+            made = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for name in made.scalars().all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+            connection.exec_driver_sql("DROP TABLE bascule_stamps")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0004'")
+        catalog.close()
+        catalog = SqlCatalog(words)
+        with catalog.reading() as books:
+            assert len(books.stamp("north", Part.ITEMS)) > len(books.stamp("north", Part.JOBS))
         catalog.close()
 
 

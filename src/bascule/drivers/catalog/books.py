@@ -12,11 +12,12 @@ from bascule.model.errors import Exists, Missing, Unavailable
 from bascule.model.vault.item import ProtectedItem
 from bascule.model.vault.job import Job, JobId, JobState
 from bascule.model.vault.vault import Vault
+from bascule.ports.catalog import Part
 
 from .documents import item_of, job_of, text_of, vault_of
 from .records import SqlDeeds, SqlEvents
 from .shelves import Shelves, check_vault, vaults_of
-from .tables import EVENTS, ITEMS, JOBS, SHELVES, VAULTS
+from .tables import EVENTS, ITEMS, JOBS, SHELVES, STAMPS, VAULTS
 
 
 class SqlVaults:
@@ -41,18 +42,18 @@ class SqlVaults:
 
     def meant(self, name: str, of: str | None = None) -> Vault | None:
         """Return the vault of a name; the exact one first, which an index finds."""
-        for is_it in (VAULTS.c.name == name, sa.func.lower(VAULTS.c.name) == name.lower()):
-            row = self._connection.execute(_of(of).where(is_it)).first()
+        for found in _MEANT if of is None else _MEANT_OF:
+            words = {"name": name, "lowered": name.lower(), "somebody": of}
+            row = self._connection.execute(found, words).first()
             if row is not None:
                 return vault_of(row.name, row.document)
         return None
 
     def list(self, of: str | None = None) -> tuple[Vault, ...]:
         """Return all by name, or those in which somebody has a role."""
-        return tuple(
-            vault_of(row.name, row.document)
-            for row in self._connection.execute(_of(of).order_by(VAULTS.c.name))
-        )
+        rows = _VAULTS if of is None else _VAULTS_OF
+        found = self._connection.execute(rows.order_by(VAULTS.c.name), {"somebody": of})
+        return tuple(vault_of(row.name, row.document) for row in found)
 
     def save(self, vault: Vault) -> None:
         """Replace what is known of a vault."""
@@ -229,10 +230,22 @@ class SqlBooks(Shelves):
         self.items = SqlItems(connection)
         self.jobs = SqlJobs(connection)
 
+    def stamp(self, vault: str, *parts: Part) -> str:
+        """Return a word for how parts of a vault stand; one that nothing was ever in has none."""
+        drawn = {row.part: row.stamp for row in self.connection.execute(_STAMPS, {"vault": vault})}
+        return " ".join(f"{part}:{drawn.get(part, '')}" for part in parts)
 
-def _of(somebody: str | None) -> sa.Select[tuple[str, str]]:
-    rows = sa.select(VAULTS.c.name, VAULTS.c.document)
-    return rows if somebody is None else rows.where(VAULTS.c.name.in_(vaults_of(somebody)))
+
+# Asked with every call. Put together each time, a question costs four times what its answer does.
+_VAULTS = sa.select(VAULTS.c.name, VAULTS.c.document)
+_VAULTS_OF = _VAULTS.where(VAULTS.c.name.in_(vaults_of(sa.bindparam("somebody"))))
+_IS_MEANT = (
+    VAULTS.c.name == sa.bindparam("name"),
+    sa.func.lower(VAULTS.c.name) == sa.bindparam("lowered"),
+)
+_MEANT = tuple(_VAULTS.where(one) for one in _IS_MEANT)
+_MEANT_OF = tuple(_VAULTS_OF.where(one) for one in _IS_MEANT)
+_STAMPS = sa.select(STAMPS.c.part, STAMPS.c.stamp).where(STAMPS.c.vault == sa.bindparam("vault"))
 
 
 def _columns(vault: Vault) -> dict[str, str]:

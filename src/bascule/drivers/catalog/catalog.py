@@ -46,7 +46,8 @@ class SqlCatalog:
     def __init__(self, words: str) -> None:
         url = place(words)
         self._is_sqlite = url.drivername == "sqlite"
-        self.engine = sa.create_engine(url, pool_pre_ping=not self._is_sqlite, pool_size=10, max_overflow=20)
+        # All stay open: those beyond a smaller pool would be opened anew with each request under load.
+        self.engine = sa.create_engine(url, pool_pre_ping=not self._is_sqlite, pool_size=30, max_overflow=0)
         if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare)
         self._upgrade()

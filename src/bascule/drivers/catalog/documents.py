@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bascule.model.errors import Damaged
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+
+KNOWN_CHARACTERS = 4096
+"""What has no more is read once. The watch and every list read all items and all that is wrong each time, and
+little has changed: each is found by its whole document, so what was read before is what would be read now.
+"""
 
 
 def text_of(noun: DataclassInstance) -> str:
@@ -44,6 +50,10 @@ def vault_of(name: str, text: str) -> Vault:
 
 def item_of(text: str) -> ProtectedItem:
     """Return the item that a document describes."""
+    return _known_item(text) if len(text) <= KNOWN_CHARACTERS else _item_of(text)
+
+
+def _item_of(text: str) -> ProtectedItem:
     kinds = {"protection": Protection, "side": Side, "move": Move, "test": TestFailover, "resync": Resync}
     try:
         fields: dict[str, Any] = json.loads(text)
@@ -53,6 +63,9 @@ def item_of(text: str) -> ProtectedItem:
         return ProtectedItem(**fields | {"route": Route(**route | {"disks": disks})})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
+
+
+_known_item = lru_cache(maxsize=1 << 14)(_item_of)
 
 
 def job_of(text: str) -> Job:

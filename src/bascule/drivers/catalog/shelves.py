@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -26,7 +28,7 @@ from bascule.model.vault.sides.pairing import Container, ContainerMapping, Recov
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
 from bascule.model.vault.signs.event import Condition, Health
 
-from .documents import noun_of, text_of
+from .documents import KNOWN_CHARACTERS, noun_of, text_of
 from .tables import SHELVES, VAULTS
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ if TYPE_CHECKING:
 Noun = TypeVar("Noun", bound="_Noun")
 _ROLE = "role"
 Parts = Mapping[str, Callable[[Any], Any]]
+_ALL = (
+    sa.select(SHELVES.c.document)
+    .where(SHELVES.c.vault == sa.bindparam("vault"), SHELVES.c.kind == sa.bindparam("kind"))
+    .order_by(SHELVES.c.id)
+)
+_ONE = _ALL.where(SHELVES.c.id == sa.bindparam("id"))
 
 
 def policy_of(fields: Mapping[str, Any]) -> Policy:
@@ -77,14 +85,37 @@ def _action_of(fields: dict[str, Any]) -> PlanAction:
     return PlanAction(**{**fields, **made})
 
 
-class SqlShelf(Generic[Noun]):
-    """Nouns of one kind; ``name`` is what people call one of them."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Form(Generic[Noun]):
+    """How nouns of one kind are written; ``name`` is what people call one of them."""
 
-    def __init__(self, connection: sa.Connection, kind: type[Noun], name: str, parts: Parts) -> None:
+    kind: type[Noun]
+    name: str
+    parts: Parts = field(default_factory=dict)
+
+    def read(self, text: str) -> Noun:
+        """Return the noun that a document describes."""
+        found: Noun = _known(self, text) if len(text) <= KNOWN_CHARACTERS else self.made(text)
+        return found
+
+    def made(self, text: str) -> Noun:
+        """Return the noun that a document describes, read anew."""
+        return noun_of(self.kind, text, self.parts, f"a {self.name}")
+
+
+@lru_cache(maxsize=1 << 15)
+def _known(form: Form[Any], text: str) -> Any:
+    """Return what was read of a document before: most are read again and again, and found by all they say."""
+    return form.made(text)
+
+
+class SqlShelf(Generic[Noun]):
+    """Nouns of one kind."""
+
+    def __init__(self, connection: sa.Connection, form: Form[Noun]) -> None:
         self._connection = connection
-        self._kind = kind
-        self._name = name
-        self._parts = parts
+        self._form = form
+        self._name = form.name
 
     def add(self, noun: Noun) -> None:
         """Write a new noun in."""
@@ -107,16 +138,15 @@ class SqlShelf(Generic[Noun]):
 
     def get(self, vault: str, id: str) -> Noun:
         """Return a noun, or raise Missing."""
-        found = sa.select(SHELVES.c.document).where(self._these(vault), SHELVES.c.id == id)
-        text = self._connection.execute(found).scalar()
+        text = self._connection.execute(_ONE, {"vault": vault, "kind": self._name, "id": id}).scalar()
         if text is None:
             raise Missing(f"{vault} has no {self._name} {id}")
-        return self._read(text)
+        return self._form.read(text)
 
     def list(self, vault: str) -> tuple[Noun, ...]:
         """Return a vault's nouns, by id."""
-        rows = sa.select(SHELVES.c.document).where(self._these(vault)).order_by(SHELVES.c.id)
-        return tuple(map(self._read, self._connection.execute(rows).scalars()))
+        found = self._connection.execute(_ALL, {"vault": vault, "kind": self._name}).scalars()
+        return tuple(map(self._form.read, found))
 
     def remove(self, vault: str, id: str) -> None:
         """Remove a noun, or raise Missing."""
@@ -134,9 +164,6 @@ class SqlShelf(Generic[Noun]):
     def _check_vault(self, vault: str) -> None:
         check_vault(self._connection, vault)
 
-    def _read(self, text: str) -> Noun:
-        return noun_of(self._kind, text, self._parts, f"a {self._name}")
-
 
 def check_vault(connection: sa.Connection, vault: str) -> None:
     """Raise Missing if there is no such vault."""
@@ -144,28 +171,43 @@ def check_vault(connection: sa.Connection, vault: str) -> None:
         raise Missing(f"there is no vault called {vault}")
 
 
-def vaults_of(person: str) -> sa.Select[tuple[str]]:
+def vaults_of(person: sa.BindParameter[str]) -> sa.Select[tuple[str]]:
     """Return the question in which vaults somebody has a role."""
     return sa.select(SHELVES.c.vault).where(SHELVES.c.kind == _ROLE, SHELVES.c.id == person)
+
+
+_TARGET: Parts = {"target": target_of}
+_ASSIGNMENTS = Form(Assignment, _ROLE, {"role": Role})
+_FABRICS = Form(Fabric, "fabric", {"kind": FabricKind})
+_ENROLMENTS = Form(Enrolment, "registration key")
+_SERVERS = Form(Server, "server")
+_PROTECTABLE = Form(ProtectableItem, "protectable machine")
+_POLICIES = Form(ReplicationPolicy, "policy", {"policy": policy_of})
+_CONTAINERS = Form(Container, "container")
+_MAPPINGS = Form(ContainerMapping, "container mapping", _TARGET)
+_RECOVERY = Form(RecoverySettings, "recovery setting", _TARGET)
+_PLANS = Form(RecoveryPlan, "recovery plan", {"groups": groups_of})
+_CONDITIONS = Form(Condition, "condition", {"health": Health})
+_ALERTS = Form(AlertSettings, "alert setting", {"mailboxes": tuple, "least": Health})
+_EXTENDED = Form(ExtendedInfo, "extended information")
+_ALERT_PLACES = Form(AlertPlace, "place of alerts")
 
 
 class Shelves:
     """Every kind's shelf."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        self.assignments = SqlShelf(connection, Assignment, _ROLE, {"role": Role})
-        self.fabrics = SqlShelf(connection, Fabric, "fabric", {"kind": FabricKind})
-        self.enrolments = SqlShelf(connection, Enrolment, "registration key", {})
-        self.servers = SqlShelf(connection, Server, "server", {})
-        self.protectable = SqlShelf(connection, ProtectableItem, "protectable machine", {})
-        self.policies = SqlShelf(connection, ReplicationPolicy, "policy", {"policy": policy_of})
-        target = {"target": target_of}
-        self.containers = SqlShelf(connection, Container, "container", {})
-        self.mappings = SqlShelf(connection, ContainerMapping, "container mapping", target)
-        self.recovery_settings = SqlShelf(connection, RecoverySettings, "recovery setting", target)
-        self.plans = SqlShelf(connection, RecoveryPlan, "recovery plan", {"groups": groups_of})
-        self.conditions = SqlShelf(connection, Condition, "condition", {"health": Health})
-        alerts = {"mailboxes": tuple, "least": Health}
-        self.alerts = SqlShelf(connection, AlertSettings, "alert setting", alerts)
-        self.extended = SqlShelf(connection, ExtendedInfo, "extended information", {})
-        self.alert_places = SqlShelf(connection, AlertPlace, "place of alerts", {})
+        self.assignments = SqlShelf(connection, _ASSIGNMENTS)
+        self.fabrics = SqlShelf(connection, _FABRICS)
+        self.enrolments = SqlShelf(connection, _ENROLMENTS)
+        self.servers = SqlShelf(connection, _SERVERS)
+        self.protectable = SqlShelf(connection, _PROTECTABLE)
+        self.policies = SqlShelf(connection, _POLICIES)
+        self.containers = SqlShelf(connection, _CONTAINERS)
+        self.mappings = SqlShelf(connection, _MAPPINGS)
+        self.recovery_settings = SqlShelf(connection, _RECOVERY)
+        self.plans = SqlShelf(connection, _PLANS)
+        self.conditions = SqlShelf(connection, _CONDITIONS)
+        self.alerts = SqlShelf(connection, _ALERTS)
+        self.extended = SqlShelf(connection, _EXTENDED)
+        self.alert_places = SqlShelf(connection, _ALERT_PLACES)

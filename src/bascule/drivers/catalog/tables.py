@@ -49,6 +49,15 @@ SHELVES = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
 )
 
+STAMPS = sa.Table(
+    "bascule_stamps",
+    METADATA,
+    sa.Column("vault", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("stamp", sa.Text, nullable=False),
+)
+"""Written by triggers of the database (migration 0005). They outlive a vault, whose name may come again."""
+
 _COUNTED = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 EVENTS = sa.Table(
