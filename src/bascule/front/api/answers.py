@@ -28,17 +28,22 @@ class Answer:
         """Return the bytes of the body, which is JSON unless it is bytes."""
         if isinstance(self.body, bytes):
             return self.body
-        return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+        return b"" if self.body is None else spelled(self.body)
 
 
 def page(ask: Ask, values: Iterable[object], following: str = "") -> Answer:
     """Return a page of values, with a link to the following one if there is more."""
-    link = None
-    if following:
-        asked = {**ask.query, "$skiptoken": following}
-        words = "&".join(f"{_spelt(name)}={quote(value, safe='')}" for name, value in asked.items())
-        link = f"{ask.base}{quote(ask.path)}?{words}"
-    return Answer(body={"value": list(values), "nextLink": link})
+    return Answer(body={"value": list(values), "nextLink": _link(ask, following)})
+
+
+def joined(ask: Ask, values: Iterable[bytes], following: str = "") -> bytes:
+    """Return the body of a page of values that are JSON already."""
+    return b'{"value":[%b],"nextLink":%b}' % (b",".join(values), spelled(_link(ask, following)))
+
+
+def spelled(value: object) -> bytes:
+    """Return a value as JSON."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def accepted(ask: Ask, job: Job, resource: str) -> Answer:
@@ -54,6 +59,14 @@ def accepted(ask: Ask, job: Job, resource: str) -> Answer:
 def moment(seconds: float | None) -> str | None:
     """Return a moment as the interface spells it."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _link(ask: Ask, following: str) -> str | None:
+    if not following:
+        return None
+    asked = {**ask.query, "$skiptoken": following}
+    words = "&".join(f"{_spelt(name)}={quote(value, safe='')}" for name, value in asked.items())
+    return f"{ask.base}{quote(ask.path)}?{words}"
 
 
 def _spelt(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeAlias
 
 from bascule.control.service.people.identity import IdentityDesk
@@ -14,23 +14,29 @@ from bascule.control.service.service import Service
 from bascule.model.vault.access import Caller
 
 from .errors import TurnedAway
+from .kept import Kept
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 BODY_MAX = 1 << 20
 DEPTH_MAX = 32
 NAME_MAX = 256
+# Ten thousand items with something wrong with each are 30 MB of pages, and 50 MB of pieces with their keys.
+_PAGES_BYTES = 64 << 20
+_PIECES_BYTES = 64 << 20
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}(-[a-z]{1,16})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Desks:
-    """What stands behind the door."""
+    """What stands behind the door, and what was said there before: whole pages, and what they consist of."""
 
     service: Service
     identity: IdentityDesk
     users: UserDesk
+    pages: Kept = field(default_factory=lambda: Kept(_PAGES_BYTES))
+    pieces: Kept = field(default_factory=lambda: Kept(_PIECES_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,10 @@ def named(values: Iterable[T], name: str, of: Callable[[T], str], what: str) -> 
     return found
 
 
-def resource(ask: Ask, words: str, kind: str, properties: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a resource of a vault: its id from the words behind the vault's, and its properties."""
+def resource(home: str, words: str, kind: str, properties: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a resource of the vault of an id: its own id, from the words behind that, and its properties."""
     return {
-        **{"id": f"{ask.home}/{words}", "name": words.rpartition("/")[2]},
+        **{"id": f"{home}/{words}", "name": words.rpartition("/")[2]},
         **{"type": f"{TYPE}/{kind}", "properties": dict(properties)},
     }
 

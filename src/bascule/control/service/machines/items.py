@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from bascule.control import meant
@@ -20,6 +21,7 @@ from bascule.ports.chance import Ids
 from ..gate import Call, Gate
 from ..sides.containers import admitted
 from .grouping import grouped
+from .view import View
 
 
 def _as_it_was(_item: str) -> str:
@@ -38,6 +40,12 @@ class ItemDesk:
         """Return a vault's items by name: all, or so many behind a name."""
         with self._gate.reading(Call(caller, "list-items", vault, Right.READ)) as books:
             return books.items.list(vault, limit, after)
+
+    @contextmanager
+    def viewing(self, caller: Caller, vault: str) -> Iterator[View]:
+        """Let a caller look at one state of a vault's items and of what is around them."""
+        with self._gate.reading(Call(caller, "list-items", vault, Right.READ)) as books:
+            yield View(books, vault)
 
     def names(self, caller: Caller, vault: str, ids: frozenset[str]) -> Mapping[str, str]:
         """Return what items are called, by id."""

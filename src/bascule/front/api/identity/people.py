@@ -120,7 +120,7 @@ def _properties(one: Principal) -> Mapping[str, object]:
 
 
 def _role(ask: Ask, one: Assignment) -> Mapping[str, object]:
-    return resource(ask, f"basculeRoles/{one.id}", "basculeRoles", {"role": str(one.role)})
+    return resource(ask.home, f"basculeRoles/{one.id}", "basculeRoles", {"role": str(one.role)})
 
 
 def _deed(one: Deed) -> Mapping[str, object]:

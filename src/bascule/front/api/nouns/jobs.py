@@ -67,7 +67,7 @@ def export(ask: Ask) -> Answer:
         **{"stateDescription": "Completed", "tasks": [], "errors": [], "allowedActions": []},
         "customDetails": {"instanceType": "ExportJobDetails", "blobUri": uri, "sasToken": ""},
     }
-    return Answer(body=resource(ask, "replicationJobs/export", "replicationJobs", now))
+    return Answer(body=resource(ask.home, "replicationJobs/export", "replicationJobs", now))
 
 
 def exported(ask: Ask) -> Answer:
@@ -144,7 +144,7 @@ def _job(ask: Ask, job: Job, names: Mapping[str, str]) -> Mapping[str, object]:
     state, description = scenarios.state_of(job)
     name = names.get(job.item, job.item)
     return resource(
-        ask,
+        ask.home,
         f"replicationJobs/{job.id}",
         "replicationJobs",
         {

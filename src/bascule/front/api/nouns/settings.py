@@ -105,12 +105,12 @@ def _check_only(ask: Ask, name: str) -> None:
 
 def _alerts(ask: Ask, settings: AlertSettings) -> Mapping[str, object]:
     said = {"sendToOwners": "DoNotSend", "customEmailAddresses": list(settings.mailboxes), "locale": _LOCALE}
-    return resource(ask, f"replicationAlertSettings/{_ALERTS}", "replicationAlertSettings", said)
+    return resource(ask.home, f"replicationAlertSettings/{_ALERTS}", "replicationAlertSettings", said)
 
 
 def _setting(ask: Ask) -> Mapping[str, object]:
     said = {"migrationSolutionId": None, "vmwareToAzureProviderType": None}
-    return resource(ask, f"replicationVaultSettings/{_SETTING}", "replicationVaultSettings", said)
+    return resource(ask.home, f"replicationVaultSettings/{_SETTING}", "replicationVaultSettings", said)
 
 
 def _extended(ask: Ask, info: ExtendedInfo) -> Mapping[str, object]:
@@ -118,7 +118,7 @@ def _extended(ask: Ask, info: ExtendedInfo) -> Mapping[str, object]:
         **{"integrityKey": info.integrity_key, "encryptionKey": info.encryption_key or None},
         **{"encryptionKeyThumbprint": info.thumbprint or None, "algorithm": info.algorithm},
     }
-    return resource(ask, f"extendedInformation/{_EXTENDED}", "extendedInformation", said)
+    return resource(ask.home, f"extendedInformation/{_EXTENDED}", "extendedInformation", said)
 
 
 HANDLERS = {

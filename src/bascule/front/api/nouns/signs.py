@@ -46,7 +46,7 @@ def vault_health(ask: Ask) -> Answer:
     others = [one for one in conditions if one.subject not in servers | items]
     return Answer(
         body=resource(
-            ask,
+            ask.home,
             "replicationVaultHealth/default",
             "replicationVaultHealth",
             {
@@ -82,7 +82,7 @@ def _issue(one: Condition) -> Mapping[str, object]:
 
 def _event(ask: Ask, event: Event) -> Mapping[str, object]:
     return resource(
-        ask,
+        ask.home,
         f"replicationEvents/{event.number}",
         "replicationEvents",
         {

@@ -14,7 +14,8 @@ from ...errors import TurnedAway
 from ...naming import KIND, meant
 from .. import jobs
 from ..sides.containers import container_of
-from .items import Around, found, item_id, shape
+from . import items
+from .items import found, item_id
 from .points import point_of
 from .shaping import network_named
 
@@ -120,7 +121,7 @@ def result(ask: Ask) -> Answer:
     if (failure := jobs.failure_of(job)) is not None:
         return Answer(400, {"error": failure})
     try:
-        return Answer(body=shape(ask, found(ask), Around.of(ask)))
+        return items.get(ask)
     except Missing:
         return Answer(204)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
+from bascule.control.service.machines.view import View
 from bascule.model.errors import Missing
 from bascule.model.vault.fabric import Server
 from bascule.model.vault.item import ProtectedItem, Protection
@@ -14,18 +14,14 @@ from bascule.model.vault.job import Job
 from bascule.model.vault.sides.pairing import Container
 from bascule.model.vault.signs.event import Condition
 
-from ...answers import Answer, moment, page
+from ...answers import Answer, joined, spelled
 from ...asking import Ask
-from ...naming import KIND, resource
-from ...words import health, scenarios, sizes, states
 from ..sides.containers import container_of, container_words, held_by
-from ..sides.fabrics import guid, server_words
+from .shown import Doing, Near, shape
 
 PAGE = 500
-_TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
 _NOWHERE = "unknown"
 """The site of an item whose host was taken out of the catalog."""
-IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +36,17 @@ class Around:
     @classmethod
     def of(cls, ask: Ask) -> Around:
         """Look it up."""
-        service, caller, vault = ask.service, ask.caller, ask.vault
+        with ask.service.items.viewing(ask.caller, ask.vault) as view:
+            return cls.seen(view)
+
+    @classmethod
+    def seen(cls, view: View) -> Around:
+        """Look it up in a view."""
         conditions: dict[str, list[Condition]] = {}
-        for one in service.signs.conditions(caller, vault):
+        for one in view.conditions():
             conditions.setdefault(one.subject, []).append(one)
-        return cls(
-            {one.id: one for one in service.fabrics.servers(caller, vault)},
-            {job.item: job for job in service.jobs.open(caller, vault)},
-            conditions,
-        )
+        servers = {one.id: one for one in view.servers()}
+        return cls(servers, {job.item: job for job in view.jobs()}, conditions)
 
     def fabric(self, host: str) -> str:
         """Return the fabric of a host."""
@@ -59,24 +57,50 @@ class Around:
         fabric = self.fabric(item.route.source)
         return held_by(item, fabric) if fabric or item.mapping else None
 
+    def near(self, item: ProtectedItem) -> Near:
+        """Return what of it is around an item."""
+        job = self.jobs.get(item.id)
+        return Near(
+            self.container(item) or Container.own(item.vault, _NOWHERE),
+            self.servers.get(item.route.source),
+            self.fabric(item.route.recovery),
+            Doing(job.command, job.id, job.started or job.created) if job else None,
+            tuple(self.conditions.get(item.id, ())),
+        )
+
 
 def list_all(ask: Ask) -> Answer:
-    """Return the items of a vault or of a container, a page at a time."""
+    """Return the items of a vault or of a container, a page at a time.
+
+    What the page follows from is all in its key: the view by its stamp, and the words of the request.
+    """
     container = container_of(ask) if "container" in ask.names else None
-    around = Around.of(ask)
-    after = ask.query.get("$skiptoken", ask.query.get("skiptoken", ""))
-    found = ask.service.items.list(ask.caller, ask.vault, PAGE, after)
+    with ask.service.items.viewing(ask.caller, ask.vault) as view:
+        key = (view.stamp, container, ask.home, ask.base, ask.path, *chain(*ask.query.items()))
+        return Answer(body=ask.desks.pages.made(key, lambda: _page(ask, view, container)))
+
+
+def _page(ask: Ask, view: View, container: Container | None) -> bytes:
+    around = Around.seen(view)
+    found = view.items(PAGE, ask.query.get("$skiptoken", ask.query.get("skiptoken", "")))
     shown = (
-        shape(ask, one, around)
+        _piece(ask, one, around.near(one))
         for one in found
         if is_there(one) and container in (None, around.container(one))
     )
-    return page(ask, shown, found[-1].name if len(found) == PAGE else "")
+    return joined(ask, shown, found[-1].name if len(found) == PAGE else "")
+
+
+def _piece(ask: Ask, item: ProtectedItem, near: Near) -> bytes:
+    """Return an item as JSON, which is found again by the very arguments that it is made of."""
+    home = ask.home
+    return ask.desks.pieces.made((home, item, near), lambda: spelled(shape(home, item, near)))
 
 
 def get(ask: Ask) -> Answer:
     """Return an item."""
-    return Answer(body=shape(ask, found(ask), Around.of(ask)))
+    item = found(ask)
+    return Answer(body=shape(ask.home, item, Around.of(ask).near(item)))
 
 
 def is_there(item: ProtectedItem) -> bool:
@@ -100,102 +124,6 @@ def found(ask: Ask) -> ProtectedItem:
 def item_id(ask: Ask, container: Container, name: str) -> str:
     """Return the id of an item."""
     return f"{ask.home}/{container_words(container)}/replicationProtectedItems/{name}"
-
-
-def shape(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
-    """Return an item as the interface shows it."""
-    container = around.container(item) or Container.own(item.vault, _NOWHERE)
-    wrong = around.conditions.get(item.id, [])
-    words = f"{container_words(container)}/replicationProtectedItems/{item.name}"
-    return resource(
-        ask,
-        words,
-        _TYPE,
-        {
-            **{"friendlyName": item.name, "protectedItemType": "HyperVVirtualMachine"},
-            **_sides(ask, item, container, around),
-            **_standing(ask, item, around),
-            **{"replicationHealth": health.level(wrong), "failoverHealth": health.level(wrong)},
-            "healthErrors": [health.error(one) for one in wrong],
-            "policyId": f"{ask.home}/replicationPolicies/{item.route.policy}",
-            "policyFriendlyName": item.route.policy,
-            "providerSpecificDetails": _details(item),
-        },
-    )
-
-
-def _sides(ask: Ask, item: ProtectedItem, container: Container, around: Around) -> Mapping[str, object]:
-    other = around.fabric(item.route.recovery)
-    source = around.servers.get(item.route.source)
-    machine = guid(item.route.source, item.route.machine)
-    there = f"{ask.home}/{container_words(Container.own(item.vault, other))}" if other else None
-    return {
-        "protectableItemId": f"{ask.home}/{container_words(container)}/replicationProtectableItems/{machine}",
-        "recoveryServicesProviderId": f"{ask.home}/{server_words(source)}" if source else None,
-        **{"primaryFabricFriendlyName": container.fabric, "primaryFabricProvider": "HyperVSite"},
-        **{"recoveryFabricFriendlyName": other, "recoveryContainerId": there},
-        "recoveryFabricId": f"{ask.home}/replicationFabrics/{other}" if other else None,
-        **{"primaryProtectionContainerFriendlyName": container.name},
-        **{"recoveryProtectionContainerFriendlyName": other},
-    }
-
-
-def _standing(ask: Ask, item: ProtectedItem, around: Around) -> Mapping[str, object]:
-    state, description = states.protection(item)
-    test, test_description = states.TEST[item.test]
-    job = around.jobs.get(item.id)
-    scenario: Mapping[str, object] = {**IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
-    if job is not None:
-        scenario = {
-            "scenarioName": scenarios.SCENARIOS[job.command][0],
-            "jobId": f"{ask.home}/replicationJobs/{job.id}",
-            "startTime": moment(job.started or job.created),
-        }
-    return {
-        **{"protectionState": state, "protectionStateDescription": description},
-        **{"activeLocation": states.location(item), "allowedOperations": states.allowed(item)},
-        **{"testFailoverState": test, "testFailoverStateDescription": test_description},
-        **{"currentScenario": scenario, "failoverRecoveryPointId": item.point or None},
-    }
-
-
-def _shaped(item: ProtectedItem) -> Mapping[str, object]:
-    """Return what the machine is to be on the recovery side."""
-    kept: Mapping[str, Any] = json.loads(item.settings) if item.settings else {}
-    over, test = kept.get("failover") or {}, kept.get("test") or {}
-    machine = over.get("machines", {}).get(item.id, {})
-    tested = test.get("machines", {}).get(item.id, {}).get("cards", {})
-    cards = machine.get("cards", {})
-    return {
-        "recoveryAzureVmName": machine.get("name") or item.name,
-        "recoveryAzureVMSize": sizes.name_of(machine.get("cpus", 0), machine.get("memory_mib", 0)) or None,
-        "selectedRecoveryAzureNetworkId": over.get("network"),
-        "vmNics": [_card(name, card, tested.get(name, {}), test) for name, card in cards.items()],
-    }
-
-
-def _card(
-    name: str, card: Mapping[str, Any], tested: Mapping[str, Any], test: Mapping[str, Any]
-) -> Mapping[str, object]:
-    addresses = {
-        **{"name": name, "isPrimary": True, "recoverySubnetName": card.get("network")},
-        **{"recoveryStaticIPAddress": card.get("address"), "tfoSubnetName": tested.get("network")},
-        "tfoStaticIPAddress": tested.get("address"),
-    }
-    return {
-        **{"nicId": name, "ipConfigs": [addresses], "tfoVMNetworkId": test.get("network")},
-        "selectionType": "NotSelected" if card.get("network") == "" else "SelectedByUser",
-    }
-
-
-def _details(item: ProtectedItem) -> Mapping[str, object]:
-    state, description = states.protection(item)
-    return {
-        **{"instanceType": KIND, "vmId": item.id, **_shaped(item)},
-        **{"vmProtectionState": state, "vmProtectionStateDescription": description},
-        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": []},
-        **{"encryption": "Enabled", "useManagedDisks": "false"},
-    }
 
 
 HANDLERS = {

@@ -22,7 +22,8 @@ from ...asking import Ask
 from ...errors import TurnedAway
 from ...naming import KIND, meant, named, resource
 from ..sides.containers import container_words
-from .items import IDLE, Around, is_there
+from .items import Around, is_there
+from .shown import IDLE
 
 T = TypeVar("T")
 
@@ -184,7 +185,7 @@ def _plan(
     leads_to = AZURE if plan.leads_to == AZURE else f"{site}/{plan.leads_to}"
     idle = {**IDLE, "jobId": f"{ask.home}/replicationJobs/None"}
     return resource(
-        ask,
+        ask.home,
         f"replicationRecoveryPlans/{plan.id}",
         "replicationRecoveryPlans",
         {

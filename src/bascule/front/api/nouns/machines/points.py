@@ -66,7 +66,7 @@ def point_name(point: str) -> str:
 def _point(ask: Ask, point: RecoveryPoint) -> Mapping[str, object]:
     item = f"{container_words(container_of(ask))}/replicationProtectedItems/{ask.names['item']}"
     return resource(
-        ask,
+        ask.home,
         f"{item}/recoveryPoints/{point_name(point.name)}",
         _TYPE,
         {

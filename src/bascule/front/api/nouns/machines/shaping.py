@@ -20,7 +20,8 @@ from ...asking import Ask
 from ...errors import TurnedAway
 from ...words import sizes
 from ..sides.containers import container_of
-from .items import Around, found, item_id, shape
+from .items import Around, found, item_id
+from .shown import shape
 
 _DETAILS = ("properties", "providerSpecificDetails")
 _CLOUD = (
@@ -74,7 +75,7 @@ def resolve(ask: Ask) -> Answer:
         error = known.get(said.text("healthErrorId").casefold())
         if error is not None:
             raise Refused(f"{error.message}, still", cure=error.cure, code="not-allowed")
-    return Answer(body=shape(ask, item, around))
+    return Answer(body=shape(ask.home, item, around.near(item)))
 
 
 def settings_of(item: ProtectedItem) -> Mapping[str, Any]:

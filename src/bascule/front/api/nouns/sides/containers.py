@@ -80,7 +80,7 @@ def _shapes(ask: Ask, containers: tuple[Container, ...]) -> list[Mapping[str, ob
 
 def _container(ask: Ask, container: Container, items: int, is_paired: bool) -> Mapping[str, object]:
     return resource(
-        ask,
+        ask.home,
         container_words(container),
         _TYPE,
         {

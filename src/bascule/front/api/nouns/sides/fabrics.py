@@ -120,7 +120,7 @@ def _fabric(ask: Ask, fabric: Fabric, servers: tuple[Server, ...]) -> Mapping[st
     ]
     nothing = {"kekState": "None", "kekCertThumbprint": None, "kekCertExpiryDate": None}
     return resource(
-        ask,
+        ask.home,
         f"replicationFabrics/{fabric.id}",
         "replicationFabrics",
         {
@@ -134,7 +134,7 @@ def _fabric(ask: Ask, fabric: Fabric, servers: tuple[Server, ...]) -> Mapping[st
 
 def _server(ask: Ask, server: Server) -> Mapping[str, object]:
     return resource(
-        ask,
+        ask.home,
         server_words(server),
         "replicationFabrics/replicationRecoveryServicesProviders",
         {

@@ -98,7 +98,7 @@ def _mapping(ask: Ask, one: ContainerMapping) -> Mapping[str, object]:
         there = Container(one.vault, one.leads_to)
         target_id, target, site = f"{ask.home}/{container_words(there)}", there.name, there.fabric
     return resource(
-        ask,
+        ask.home,
         f"{container_words(source)}/replicationProtectionContainerMappings/{one.name}",
         _TYPE,
         {

@@ -117,7 +117,7 @@ def _policy(ask: Ask, one: ReplicationPolicy) -> Mapping[str, object]:
         },
     }
     properties = {"friendlyName": one.id, "providerSpecificDetails": details}
-    return resource(ask, f"replicationPolicies/{one.id}", "replicationPolicies", properties)
+    return resource(ask.home, f"replicationPolicies/{one.id}", "replicationPolicies", properties)
 
 
 HANDLERS = {

@@ -107,7 +107,7 @@ def _machine(
         f"{ask.home}/replicationFabrics/{container.fabric}/replicationRecoveryServicesProviders/{one.server}"
     )
     return resource(
-        ask,
+        ask.home,
         words(container, one),
         kind,
         {

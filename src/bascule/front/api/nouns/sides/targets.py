@@ -59,7 +59,7 @@ def _site(ask: Ask) -> str:
 
 def _shape(ask: Ask, said: RecoverySettings) -> Mapping[str, object]:
     at = "" if said.id == EVERYWHERE else f"replicationFabrics/{said.id}/"
-    return resource(ask, f"{at}{_KIND}", _KIND, words_of(ask, said.target))
+    return resource(ask.home, f"{at}{_KIND}", _KIND, words_of(ask, said.target))
 
 
 HANDLERS = {
