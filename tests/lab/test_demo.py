@@ -58,6 +58,8 @@ def test_the_demo_holds_what_it_says_and_cleans_up(folder: Path) -> None:
     for command in ("login", "protect", "test", "fail-over", "commit", "reprotect", "fail-back"):
         assert f"office$ bascule {command if command == 'login' else f'item {command}'}" in out
     assert re.search("> POST /.*/replicationProtectedItems/shop/unplannedFailover", out), "the API is shown"
+    assert "shop: to stay at rome, and not to be cancelled any more; its other points are removed" in out
+    assert "shop: to stay at paris, and not to be cancelled any more; its machine and disks at rome" in out
     assert "ok: the first site starts nothing and publishes nothing" in out
     for figure in ("RTO", "RPO", "written over there, all that came home"):
         assert f"   {figure}" in out.split("-- Figures")[1]

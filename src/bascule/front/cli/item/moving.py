@@ -143,16 +143,19 @@ def commit(
     wait: Wait = False,
     is_json: Json = False,
 ) -> None:
-    """Let a failover stay.
+    """Let a failover stay, or a failback: then what worked on the other side is removed.
 
     \b
     Example:
       bascule item commit web --wait
     """
     told = Order(context, name, vault, profile, wait, is_json, yes).open()
-    told.agree(
-        f"{name}: to stay where it runs now, and not to be cancelled any more; its other points are removed."
-    )
+    home, away = told.sides
+    stays = f"{name}: to stay at {home if told.is_home else away}, and not to be cancelled any more"
+    if told.is_home:
+        told.agree(f"{stays}; its machine and disks at {away} are removed, and its other points.")
+    else:
+        told.agree(f"{stays}; its other points are removed, and nothing of what is left at {home}.")
     told.give("failover_commit", f"Committing the failover of {name}")
 
 

@@ -56,6 +56,11 @@ class Told(NamedTuple):
         said = properties(self.found)
         return str(said["primaryFabricFriendlyName"]), str(said["recoveryFabricFriendlyName"])
 
+    @property
+    def is_home(self) -> bool:
+        """Tell whether the machine that works is the one at the site that it is protected from."""
+        return str(properties(self.found)["activeLocation"]) == "Primary"
+
     def agree(self, consequence: str) -> None:
         """Say what is about to happen, and ask if somebody is there."""
         agreed(self.screen, consequence, yes=self.order.yes)
