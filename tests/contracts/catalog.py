@@ -20,12 +20,13 @@ from bascule.model.vault.plan import ActionKind, GroupKind, PlanAction, PlanGrou
 from bascule.model.vault.route import Route
 from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
+from bascule.model.vault.signs.disk import Disk
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.vault import Vault
 from bascule.ports.catalog import Books, Catalog, Part
 from bascule.ports.vault.audit import Deed
 
-WEB = ProtectedItem("i-web", "north", "web")
+WEB = ProtectedItem("i-web", "north", "web", disks=(Disk("disk0", 1 << 30), Disk("disk1", 512, False)))
 
 
 def a_job(id: str, **fields: Any) -> Job:

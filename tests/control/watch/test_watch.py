@@ -21,6 +21,7 @@ from bascule.model.vault.commands import Report
 from bascule.model.vault.fabric import Enrolment, Fabric, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem, Protection, Side
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.disk import Disk
 from bascule.model.vault.signs.event import Event, Health
 from bascule.model.vault.vault import Vault
 from bascule.ports.vault.hosts import RegistrationKey
@@ -123,6 +124,29 @@ def test_the_machines_of_a_host_can_be_protected_while_it_is_let_in(tower: Tower
     assert listed() == [("h1.web", "one#web")]
     tower.hosts.revoke("h1")
     assert listed() == []
+
+
+def test_an_item_has_the_disks_that_its_host_named_last(tower: Tower) -> None:
+    def disks() -> tuple[Disk, ...]:
+        tower.look()
+        with tower.catalog.reading() as books:
+            return books.items.get("north", WEB.id).disks
+
+    one = {"machine": "web", "id": "disk0", "size_bytes": 1 << 30, "is_protected": True}
+    tower.say(WELL)
+    assert disks() == ()
+    tower.say({**WELL, "disks": [one]})
+    assert disks() == (Disk("disk0", 1 << 30),)
+    with tower.catalog.reading() as books:
+        version = books.items.get("north", WEB.id).version
+    tower.look()
+    with tower.catalog.reading() as books:
+        assert books.items.get("north", WEB.id).version == version, "nothing is written where nothing changed"
+    tower.say({**WELL, "disks": [one, {**one, "id": "disk1", "is_protected": False}]})
+    both = (Disk("disk0", 1 << 30), Disk("disk1", 1 << 30, False))
+    assert disks() == both
+    tower.say(WELL)
+    assert disks() == both, "a host that copies anew does not know them yet"
 
 
 def test_a_host_that_joined_by_nobodys_key_belongs_to_no_vault(tower: Tower) -> None:

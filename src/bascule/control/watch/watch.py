@@ -6,8 +6,8 @@ transaction: while nothing changes nothing is written, and whoever is killed ami
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 
 import structlog
@@ -17,6 +17,8 @@ from bascule.model.generations import family, number_of
 from bascule.model.items import name_of
 from bascule.model.policies import Policy
 from bascule.model.vault.fabric import ProtectableItem, Server
+from bascule.model.vault.item import ProtectedItem, Protection
+from bascule.model.vault.signs.disk import disks_said
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.signs.health import Facts, item_conditions, server_conditions
 from bascule.ports.catalog import Books, Catalog
@@ -36,9 +38,10 @@ class Changes:
     over: tuple[Condition, ...]
     machines: tuple[ProtectableItem, ...]
     gone: tuple[ProtectableItem, ...]
+    items: tuple[ProtectedItem, ...]
 
     def __bool__(self) -> bool:
-        return any((self.servers, self.begun, self.over, self.machines, self.gone))
+        return any((self.servers, self.begun, self.over, self.machines, self.gone, self.items))
 
 
 class Watch:
@@ -88,7 +91,10 @@ class Watch:
         joined = tuple(_joined(books, vault, states.values(), known))
         servers = {**known, **{server.id: server for server in joined}}
         mine = {host: state for host, state in states.items() if host in servers}
-        wrong = {one.id: one for one in self._wrong(books, vault, servers, mine, now)}
+        newest = {host: _newest(state) for host, state in mine.items()}
+        said = [(one, newest.get(one.works_at, {}).get(one.id)) for one in books.items.list(vault)]
+        policies = {one.id: one.policy for one in books.policies.list(vault)}
+        wrong = {one.id: one for one in (*_silent(servers, mine, now), *_ill(said, policies, now))}
         before = {one.id: one for one in books.conditions.list(vault)}
         machines = {one.id: one for one in _machines(servers, mine)}
         listed = {one.id: one for one in books.protectable.list(vault)}
@@ -98,24 +104,8 @@ class Watch:
             tuple(one for id, one in before.items() if id not in wrong),
             tuple(one for id, one in machines.items() if listed.get(id) != one),
             tuple(one for id, one in listed.items() if id not in machines),
+            tuple(_with_disks(said)),
         )
-
-    def _wrong(
-        self,
-        books: Books,
-        vault: str,
-        servers: Mapping[str, Server],
-        states: Mapping[str, HostState],
-        now: float,
-    ) -> Iterator[Condition]:
-        for server in servers.values():
-            state = states.get(server.id)
-            yield from server_conditions(server, state.seen_at if state else None, now)
-        policies = {one.id: one.policy for one in books.policies.list(vault)}
-        newest = {host: _newest(state) for host, state in states.items()}
-        for item in books.items.list(vault):
-            facts = newest.get(item.works_at, {}).get(item.id)
-            yield from item_conditions(item, policies.get(item.route.policy, _NO_POLICY), facts, now)
 
     def _write(self, books: Books, vault: str, changes: Changes) -> None:
         now = self._clock.now()
@@ -126,6 +116,8 @@ class Watch:
             books.protectable.put(machine)
         for machine in changes.gone:
             books.protectable.remove(vault, machine.id)
+        for item in changes.items:
+            books.items.save(item)
         for one in changes.begun:
             books.conditions.put(one)
             books.events.add(Event(vault, now, one.subject, one.code, one.health, one.message, one.cure))
@@ -137,6 +129,29 @@ class Watch:
 
 
 _NO_POLICY = Policy()
+Said = Sequence[tuple[ProtectedItem, Facts | None]]
+"""Items, and what was said last of each where it works."""
+
+
+def _silent(
+    servers: Mapping[str, Server], states: Mapping[str, HostState], now: float
+) -> Iterator[Condition]:
+    for server in servers.values():
+        state = states.get(server.id)
+        yield from server_conditions(server, state.seen_at if state else None, now)
+
+
+def _ill(said: Said, policies: Mapping[str, Policy], now: float) -> Iterator[Condition]:
+    for item, facts in said:
+        yield from item_conditions(item, policies.get(item.route.policy, _NO_POLICY), facts, now)
+
+
+def _with_disks(said: Said) -> Iterator[ProtectedItem]:
+    """Yield the items that have other disks than is known, with them. Until somebody names any they stay."""
+    for item, facts in said:
+        disks = disks_said(facts or {})
+        if disks and disks != item.disks and item.protection is not Protection.UNPROTECTED:
+            yield replace(item, disks=disks)
 
 
 def _joined(

@@ -13,6 +13,7 @@ from bascule.model.items import Headway
 from bascule.model.vault.item import Command, Move, ProtectedItem, Protection, Resync, Side, TestFailover
 from bascule.model.vault.job import Failure, Job, JobState, Task, TaskState
 from bascule.model.vault.route import Route
+from bascule.model.vault.signs.disk import Disk
 from bascule.model.vault.vault import Vault
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def _item_of(text: str) -> ProtectedItem:
         fields: dict[str, Any] = json.loads(text)
         fields |= {name: kind(fields[name]) for name, kind in kinds.items() if name in fields}
         route: dict[str, Any] = fields.get("route", {})
-        disks = tuple(route.get("disks", ()))
-        return ProtectedItem(**fields | {"route": Route(**route | {"disks": disks})})
+        chosen = tuple(route.get("disks", ()))
+        disks = tuple(Disk(**disk) for disk in fields.get("disks", ()))
+        return ProtectedItem(**fields | {"route": Route(**route | {"disks": chosen}), "disks": disks})
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"an item in the catalog cannot be read: {error!r}") from error
 

@@ -12,6 +12,7 @@ from functools import cache
 
 from .machine import Machine
 from .route import NOWHERE, Route
+from .signs.disk import Disk
 
 
 class Protection(StrEnum):
@@ -252,7 +253,8 @@ class ProtectedItem:
     that the last change of sides was a planned one. ``settings`` is what the recovery side keeps of what the
     machine is to be there, as JSON. ``mapping`` is the protection group that it was put into, empty for none.
     ``is_direct`` says of a machine that comes home that it was not replicated back before somebody asked for
-    that. ``policy_revision`` is that of its policy when a host was last given it to follow. ``told`` counts
+    that. ``disks`` are those that its host named last.
+    ``policy_revision`` is that of its policy when a host was last given it to follow. ``told`` counts
     the commands since the last one that was more than to tell something: a job that failed before them can
     be restarted.
     """
@@ -272,6 +274,7 @@ class ProtectedItem:
     is_planned: bool = False
     settings: str = ""
     mapping: str = ""
+    disks: tuple[Disk, ...] = ()
     policy_revision: int = 0
     told: int = 0
     generation: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from bascule.front.api.nouns.machines.points import point_name, point_of
 from bascule.model.vault.item import Command
+from bascule.model.vault.signs.disk import Disk
 from lab.waiting import wait_until
 from tests.control.service.desks import OWNER
 from tests.front.api.sdks import NEWEST, SDKS, Client
@@ -263,6 +265,20 @@ def test_ids_of_another_vault_are_refused(server: Served, client: Client) -> Non
 def test_a_point_is_found_by_the_name_that_ids_have_for_it(point: str) -> None:
     assert "/" not in point_name(point)
     assert point_of(point_name(point)) == point
+
+
+def test_the_disks_of_a_machine_are_shown_as_its_host_named_them(server: Served, client: Client) -> None:
+    """R-P-7."""
+    assert enabled(server, client).properties.provider_specific_details.azure_vm_disk_details == []
+    disks = (Disk("disk0", (3 << 20) + 1), Disk("disk1", 1 << 30, False), Disk("disk2", 1 << 30))
+    with server.node.catalog.writing() as books:
+        books.items.save(replace(books.items.named("north", "shop"), disks=disks))
+    details = client(f"{ITEMS}.get", *AT).properties.provider_specific_details
+    assert [
+        (one.vhd_id, one.vhd_name, one.disk_id, one.max_size_mb, one.lun_id, one.vhd_type)
+        for one in details.azure_vm_disk_details
+    ] == [("disk0", "disk0", "disk0", "4", "0", None), ("disk2", "disk2", "disk2", "1024", "2", None)]
+    assert details["bascule"]["disks"][1] == {"id": "disk1", "sizeBytes": 1 << 30, "isReplicated": False}
 
 
 def test_what_a_machine_is_to_be_over_there_is_kept_and_shown(server: Served, client: Client) -> None:

@@ -122,7 +122,7 @@ class ItemDesk:
             return self._new(books, vault, name, route, group)
         if known.protection is not Protection.UNPROTECTED:
             raise Exists(f"{vault} has an item {known.name} ({known.id}) already", cure="choose another name")
-        return books.items.save(replace(known, route=route, mapping=group))
+        return books.items.save(replace(known, route=route, mapping=group, disks=()))
 
     def _new(self, books: Books, vault: str, name: str, route: Route, group: str) -> ProtectedItem:
         # Hosts and stores serve several vaults, and know an item by its id alone.

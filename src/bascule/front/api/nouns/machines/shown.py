@@ -19,6 +19,7 @@ from ..sides.containers import container_words
 from ..sides.fabrics import guid, server_words
 
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
+_MIB = 1 << 20
 IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
 
 
@@ -130,6 +131,26 @@ def _details(item: ProtectedItem) -> Mapping[str, object]:
     return {
         **{"instanceType": KIND, "vmId": item.id, **_shaped(item)},
         **{"vmProtectionState": state, "vmProtectionStateDescription": description},
-        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": []},
+        **{"recoveryAzureStorageAccount": item.route.store, "azureVmDiskDetails": _disks(item)},
         **{"encryption": "Enabled", "useManagedDisks": "false"},
+        "bascule": {
+            "disks": [
+                {"id": disk.id, "sizeBytes": disk.size_bytes, "isReplicated": disk.is_replicated}
+                for disk in item.disks
+            ]
+        },
     }
+
+
+def _disks(item: ProtectedItem) -> list[Mapping[str, object]]:
+    """Return the disks that are replicated. Which of several a machine starts from its host does not say."""
+    kind = "OperatingSystem" if len(item.disks) == 1 else None
+    return [
+        {
+            **{"vhdId": disk.id, "diskId": disk.id, "vhdName": disk.id, "vhdType": kind},
+            **{"maxSizeMB": str(-(-disk.size_bytes // _MIB)), "lunId": str(number)},
+            "targetDiskName": disk.id,
+        }
+        for number, disk in enumerate(item.disks)
+        if disk.is_replicated
+    ]
