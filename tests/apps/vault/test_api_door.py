@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _ssl
+import contextlib
 import hashlib
 import json
+import os
 import socket
 import ssl
 import stat
@@ -18,12 +20,13 @@ from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservicessiterecovery import SiteRecoveryManagementClient
 
 from bascule.apps.chance import SystemClock, SystemIds
-from bascule.apps.vault import api_door
+from bascule.apps.vault import api_door, listener
 from bascule.apps.vault.api_door import FIRST, ApiDoor, names_of
 from bascule.drivers.pki.authority import FolderAuthority
+from bascule.front.api import bodies
 from bascule.front.cli.vault.settings import ServerSettings
 from lab.servers.vaults import VaultServer
-from tests.control.service.desks import desks
+from tests.control.service.desks import OWNER, desks
 from tests.front.api import certificates
 
 pytestmark = pytest.mark.lab
@@ -72,7 +75,7 @@ def test_the_sdk_drives_a_server_from_its_first_principals_file(tmp_path: Path) 
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiDoor]:
-    monkeypatch.setattr(api_door, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 0.5)
     clock, ids = SystemClock(), SystemIds()
     authority = FolderAuthority.make(tmp_path / "pki", clock, ids)
     door = ApiDoor(ServerSettings(tmp_path, api="127.0.0.1:0"), authority, clock)
@@ -133,6 +136,75 @@ def test_what_follows_a_body_of_two_lengths_is_no_request(opened: ApiDoor, tmp_p
             said += part
     assert said.startswith(b"HTTP/1.1 401")
     assert said.count(b"HTTP/1.1 ") == 1
+
+
+def test_what_follows_chunks_is_no_request(opened: ApiDoor, tmp_path: Path) -> None:
+    """Of their extensions and trailers too, whatever stands before us may read another end."""
+    hidden = b"GET /metadata/endpoints HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connected(opened, tmp_path / "pki/authority.pem") as sly:
+        head = b"POST /metadata/endpoints HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sly.sendall(head + b"2;a\rb\r\n{}\r\n0\r\nA: b\n\n" + hidden)
+        said = b""
+        while part := sly.recv(1 << 16):
+            said += part
+    assert said.startswith(b"HTTP/1.1 401")
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
+TOKEN = b"POST /adfs/oauth2/token HTTP/1.1\r\nHost: x\r\n"
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("length", "piece"),
+    [
+        (b"Content-Length: %d" % (100 * MIB), bytes(MIB)),
+        (b"Transfer-Encoding: chunked", b"100000\r\n" + bytes(MIB) + b"\r\n"),
+    ],
+    ids=["said", "in chunks"],
+)
+def test_a_hundred_megabytes_are_refused_at_the_first_and_not_kept(
+    opened: ApiDoor, tmp_path: Path, length: bytes, piece: bytes
+) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before, most = resident(), 0
+    with connected(opened, tmp_path / "pki/authority.pem") as line:
+        line.sendall(TOKEN + length + b"\r\n\r\n" + piece * 2)
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 413")
+        with contextlib.suppress(OSError):  # it may be cut off
+            for _ in range(98):
+                line.sendall(piece)
+                most = max(most, resident())
+    assert most - before < 24 * MIB
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 50", b"Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    opened: ApiDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: bytes
+) -> None:
+    monkeypatch.setattr(bodies, "_SECONDS", 0.5)
+    with connected(opened, tmp_path / "pki/authority.pem") as slow:
+        slow.sendall(TOKEN + length + b"\r\n\r\n5\r\nab")
+        assert slow.recv(1 << 16).startswith(b"HTTP/1.1 408")
+
+
+def test_who_sends_no_requests_is_written_down(tmp_path: Path) -> None:
+    clock, ids = SystemClock(), SystemIds()
+    authority = FolderAuthority.make(tmp_path / "pki", clock, ids)
+    door = ApiDoor(ServerSettings(tmp_path, api="127.0.0.1:0"), authority, clock)
+    with desks(tmp_path) as (service, _):
+        with door.open(service, ids):
+            for _ in range(3):
+                with connected(door, tmp_path / "pki/authority.pem") as sly:
+                    sly.sendall(b"GET /x HTTP/1.1\nHost: x\n\n")
+                    assert json.loads(sly.recv(1 << 16).partition(b"\r\n\r\n")[2])["error"]["message"]
+            door.check()
+        service.gate.settle()
+        said = [one.detail for one in service.vaults.deeds(OWNER, "", 100) if one.code == "bad-http"]
+    assert len(said) == 2
+    assert "refused again, 2 times" in said
 
 
 def chain(port: int) -> list[bytes]:

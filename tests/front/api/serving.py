@@ -17,12 +17,14 @@ from azure.mgmt.recoveryservices import RecoveryServicesClient
 
 from bascule.apps.chance import SystemClock, SystemIds
 from bascule.apps.vault.api_door import desks_of
+from bascule.apps.vault.listener import Entrance, config
 from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.people.users import UserDesk
 from bascule.control.service.service import Service
 from bascule.drivers.hosts.principals import SqlPrincipals
 from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.front.api.app import application
+from bascule.front.api.errors import TurnedAway
 from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import Command
 from lab.waiting import wait_until
@@ -130,18 +132,10 @@ def served(folder: Path) -> Iterator[Served]:
                 books.protectable.add(ProtectableItem("north", f"h1/{machine}", "site-1", "h1", machine))
             for vault in books.vaults.list():
                 books.vaults.save(replace(vault, group="rg"))
-        config = uvicorn.Config(
-            application(stood, ids),
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            log_level="warning",
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        sock = socket.create_server(("127.0.0.1", 0))
+        refused: list[TurnedAway] = []
+        sock = Entrance(socket.create_server(("127.0.0.1", 0)), refused.append)
         base = f"https://127.0.0.1:{sock.getsockname()[1]}"
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(config(application(stood, ids), certificate, key, refused.append))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -15,11 +15,10 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bascule.apps import door
-from bascule.control.service.people.doorkeeper import Doorkeeper
+from bascule.control.service.gate import Call, Gate
+from bascule.control.service.people.doorkeeper import STRANGER, Doorkeeper
 from bascule.control.service.people.identity import IdentityDesk, Made
 from bascule.control.service.people.users import UserDesk
 from bascule.control.service.service import Service
@@ -30,21 +29,22 @@ from bascule.drivers.pki.authority import write
 from bascule.drivers.pki.owners import brought
 from bascule.front.api.app import application
 from bascule.front.api.asking import Desks
+from bascule.front.api.errors import TurnedAway
 from bascule.front.cli.vault.settings import ServerSettings
 from bascule.model.errors import BasculeError, Unavailable
-from bascule.model.vault.access import Caller
+from bascule.model.vault.access import Caller, Right
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.vault.pki import ApiFiles, Authority
 from bascule.wire.control.invitation import address_parts
 
+from .listener import Entrance, config
+
 log = structlog.get_logger("apps.vault")
 FIRST = "first-principal.json"
 _SERVER = Caller("the server", is_owner=True)
-_CONNECTIONS = 512
-_HEAD_SECONDS = 10.0
 _RENEWAL_LOOK_SECONDS = 3600.0
 _LOOK_SECONDS = 0.02
-_STOP_SECONDS = 3
+_REFUSALS_MAX = 10_000
 
 
 class ApiDoor:
@@ -61,6 +61,8 @@ class ApiDoor:
         self.files = shown(settings, authority, clock)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self._gate: Gate | None = None
+        self._refused: deque[TurnedAway] = deque(maxlen=_REFUSALS_MAX)
         self._renewed_at = clock.monotonic()
         self.base = ""
         self.first: Path | None = None
@@ -74,17 +76,20 @@ class ApiDoor:
             closing(kept),
             door.listening(self._settings.api, "--api") as listening,
         ):
+            self._gate = service.gate
             desks = desks_of(service, kept, self._clock, ids)
             self.base = base_of(self.files.names[0], listening.getsockname()[1])
             self.first = self._keep_first(desks.identity)
-            server = uvicorn.Server(self._config(application(desks, ids)))
-            with self._running(server, listening):
+            app = application(desks, ids)
+            served = config(app, self.files.certificate, self.files.key, self._refused.append)
+            with self._running(uvicorn.Server(served), Entrance(listening, self._refused.append)):
                 yield
 
     def check(self) -> str:
-        """Raise if it is not open any more, and show the newest certificate."""
+        """Raise if it is not open any more; show the newest certificate, and write refusals down."""
         if self._server is None or self._thread is None or not self._thread.is_alive():
             raise Unavailable("the API ended by itself", cure="see the log, and report it")
+        self._settle()
         now = self._clock.monotonic()
         if now - self._renewed_at > _RENEWAL_LOOK_SECONDS and self._server.config.ssl is not None:
             self._renewed_at = now
@@ -109,7 +114,7 @@ class ApiDoor:
         return f"holds until {until}"
 
     @contextmanager
-    def _running(self, server: uvicorn.Server, listening: socket.socket) -> Iterator[None]:
+    def _running(self, server: uvicorn.Server, listening: Entrance) -> Iterator[None]:
         self._server = server
         self._thread = thread = threading.Thread(target=server.run, args=([listening],), name="api")
         thread.start()
@@ -121,23 +126,12 @@ class ApiDoor:
         finally:
             server.should_exit = True
             thread.join()
+            self._settle()
 
-    def _config(self, app: FastAPI) -> uvicorn.Config:
-        return uvicorn.Config(
-            app,
-            http=_Patient,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            ssl_certfile=self.files.certificate,
-            ssl_keyfile=self.files.key,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+    def _settle(self) -> None:
+        """Write down who was refused before a request of theirs was read."""
+        while self._refused and self._gate is not None:
+            self._gate.refused(Call(STRANGER, "connect", "", Right.READ), self._refused.popleft())
 
     def _keep_first(self, identity: IdentityDesk) -> Path | None:
         """Make the first principal if there is none; its secret goes into a file for our own user only."""
@@ -153,43 +147,6 @@ class ApiDoor:
             write(path, json.dumps(said, indent=1).encode() + b"\n", mode=0o600)
 
         return path if identity.first(_SERVER, "owner", keep) else None
-
-
-class _Patient(H11Protocol):
-    """Waits so long for the head of a request, and no longer: a few slow ones would keep all others out."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed by its base
-        super().connection_made(transport)
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
-        super().connection_lost(exc)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._forget()
-
-    def _wait(self) -> None:
-        is_asked = self.cycle is not None and not self.cycle.response_complete
-        if is_asked:
-            self._forget()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(_HEAD_SECONDS, self._let_go)
-
-    def _forget(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _let_go(self) -> None:
-        self.transport.abort()
 
 
 def desks_of(service: Service, kept: Database, clock: Clock, ids: Ids) -> Desks:

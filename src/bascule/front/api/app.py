@@ -25,7 +25,7 @@ from bascule.ports.chance import Ids
 
 from .answers import Answer
 from .asking import Ask, Desks, body_of, check_names, query_of
-from .bodies import has_two_lengths, taken
+from .bodies import ends_where_others_may_not, taken
 from .errors import TurnedAway, headers_of, status_of
 from .errors import body_of as told
 from .identity import device_page, metadata, signing_in
@@ -241,7 +241,7 @@ class _Door:
     def _sent(self, request: Request, answer: Answer) -> Response:
         headers = {**_ALWAYS, **self._marks(request), **answer.headers}
         headers.setdefault("Content-Type", "application/json; charset=utf-8")
-        if has_two_lengths(request):
+        if ends_where_others_may_not(request):
             headers["Connection"] = "close"
         return Response(answer.data(), answer.status, headers)
 

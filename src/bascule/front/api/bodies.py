@@ -14,7 +14,7 @@ _SECONDS = 20.0
 
 async def taken(request: Request) -> bytes | TurnedAway:
     """Return the body of a request, or why it is not taken."""
-    if has_two_lengths(request):
+    if "content-length" in request.headers and ends_where_others_may_not(request):
         return TurnedAway("the length of the body is said twice", cure="say it once", code="two-lengths")
     said = request.headers.get("content-length", "0")
     if len(said) > 9 or not said.isdecimal() or int(said) > BODY_MAX:
@@ -31,12 +31,13 @@ async def taken(request: Request) -> bytes | TurnedAway:
     return bytes(data)
 
 
-def has_two_lengths(request: Request) -> bool:
-    """Tell whether whatever stands before us may have taken another part for the body than we do.
+def ends_where_others_may_not(request: Request) -> bool:
+    """Tell whether whatever stands before us may see the end of the body elsewhere than we do.
 
-    What follows on that connection is nobody's request, so it ends with the answer.
+    Chunks have lines of their own, with extensions and trailers, that are read in more ways than one. What
+    follows on that connection is nobody's request, so it ends with the answer.
     """
-    return "content-length" in request.headers and "transfer-encoding" in request.headers
+    return "transfer-encoding" in request.headers
 
 
 def _too_large() -> TurnedAway:
