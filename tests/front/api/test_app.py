@@ -238,3 +238,8 @@ def test_a_body_without_a_length_is_cut_at_the_same_size(server: Served) -> None
 @pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "CONNECTED"])
 def test_another_method_is_refused(server: Served, method: str) -> None:
     assert server.ask(server.home(), method).status_code == 405
+
+
+def test_a_path_with_the_end_of_a_line_in_it_is_told_what_is_wrong(server: Served) -> None:
+    answer = server.ask("/subscriptions%0A")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "InvalidResourceType")

@@ -153,6 +153,10 @@ class _Door:
         """Tell of what no route is for."""
         status = error.status_code if isinstance(error, HTTPException) else 400
         said = TurnedAway(f"{request.method[:20]} is no method of this server", code="bad-method")
+        if status == 404:
+            said = TurnedAway(
+                "a path has no end of a line in it", cure="look at the path", code="unknown-operation"
+            )
         return self._sent(request, Answer(status, told(said)))
 
     async def broken(self, request: Request, error: Exception) -> Response:
