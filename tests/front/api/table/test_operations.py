@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
@@ -51,8 +51,8 @@ class Credential:
         return AccessTokenInfo("token", 1 << 40)
 
 
-def asked() -> Iterator[tuple[str, str, str]]:
-    """Yield name, method and path of each operation of the SDKs, asked with the names of its arguments."""
+def calls() -> Iterator[tuple[str, Callable[..., object]]]:
+    """Yield name and method of each operation of the SDKs."""
     for kind in (SiteRecoveryManagementClient, RecoveryServicesClient):
         client = kind(Credential(), "s", transport=Mirror(), base_url="https://server.example")
         for group, found in vars(client).items():
@@ -60,15 +60,18 @@ def asked() -> Iterator[tuple[str, str, str]]:
                 continue
             for verb, call in inspect.getmembers(found, inspect.ismethod):
                 if not verb.startswith("_"):
-                    request = shown(call)
-                    path = unquote(urlsplit(request.url).path)
-                    name = (
-                        f"{re.sub('^replicationv_', 'replication_v_', group)}.{verb.removeprefix('begin_')}"
-                    )
-                    yield name, request.method, path
+                    name = f"{group}.{verb.removeprefix('begin_')}"
+                    yield re.sub("^replicationv_", "replication_v_", name), call
 
 
-def shown(call: object) -> HttpRequest:
+def asked() -> Iterator[tuple[str, str, str]]:
+    """Yield name, method and path of each operation of the SDKs, asked with the names of its arguments."""
+    for name, call in calls():
+        request = shown(call)
+        yield name, request.method, unquote(urlsplit(request.url).path)
+
+
+def shown(call: Callable[..., object]) -> HttpRequest:
     parameters = inspect.signature(call).parameters.values()
     needed = [one for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
     try:
