@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bascule.model.errors import Missing, Refused
+from bascule.model.items import Headway
 from bascule.model.vault.commands import Report, Result
-from bascule.ports.vault.hosts import Claim, Hosts, RegistrationKey, Sighting
+from bascule.ports.vault.hosts import Claim, Hosts, HostState, RegistrationKey, Sighting
 from bascule.ports.vault.pki import Certificate
 
 NOW = 1_800_000_000.0
@@ -159,6 +160,27 @@ class HostsContract:
         assert (host.seen_at, host.report) == (NOW + 1, 2)
         assert joined.report(Report("h1", 1, 0, {}), NOW + 3) == 1
         assert joined.all()[0].groups == {}
+
+    def test_what_is_known_is_read_again_only_where_it_changed(self, joined: Hosts) -> None:
+        def look() -> HostState:
+            return joined.all(known)[0]
+
+        known: dict[str, HostState] = {}
+        joined.report(Report("h1", 1, 0, {"web": {"n": 1}, "db": {"n": 1}}, (), ("one#web",)), NOW)
+        known["h1"] = first = look()
+        assert look().groups is first.groups
+        joined.report(Report("h1", 2, 1, errands={"e1": Headway(1, 2, 1.0, None)}), NOW + 1)
+        assert (look().groups is first.groups, look().seen_at) == (True, NOW + 1)
+        joined.report(Report("h1", 3, 2, {"web": {"n": 2}}), NOW + 2)
+        second = look()
+        assert second.groups == {"db": {"n": 1}, "web": {"n": 2}}
+        assert second.groups["db"] is first.groups["db"]
+        known["h1"] = second
+        joined.report(Report("h1", 4, 3, {}, ("db",), ()), NOW + 3)
+        assert (look().groups, look().machines) == ({"web": {"n": 2}}, ())
+        joined.report(Report("h1", 1, 0, {"db": {"n": 3}}), NOW + 4)
+        assert look().groups == {"db": {"n": 3}}, "a host that says everything anew has a number of then"
+        assert joined.all() == (look(),)
 
     def test_the_machines_of_a_host_are_what_it_said_last(self, joined: Hosts) -> None:
         joined.report(Report("h1", 1, 0, {}, (), ("one#web", "one#db")), NOW)

@@ -110,6 +110,8 @@ def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
         rows.execute("DROP INDEX ended_orders")
         rows.execute("ALTER TABLE orders DROP COLUMN ended_at")
         rows.execute("ALTER TABLE orders DROP COLUMN headway")
+        for table in ("sight", "facts"):
+            rows.execute(f"ALTER TABLE {table} DROP COLUMN revision")
         rows.execute("PRAGMA user_version=1")
     with closing(SqliteDatabase(tmp_path / "old.sqlite")) as again, again.read() as rows:
         assert rows.execute("SELECT count(*) FROM ranks").fetchone() == (0,)

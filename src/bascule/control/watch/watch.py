@@ -2,6 +2,7 @@
 
 A look computes what ought to be in the catalog, compares, and writes only the differences, a vault in one
 transaction: while nothing changes nothing is written, and whoever is killed amid a look has done nothing.
+What a host said is kept from look to look, and read again only where it changed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bascule.model.items import name_of
 from bascule.model.policies import Policy
 from bascule.model.vault.fabric import ProtectableItem, Server
 from bascule.model.vault.item import ProtectedItem, Protection
-from bascule.model.vault.signs.disk import disks_said
+from bascule.model.vault.signs.disk import Disk, disks_said
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.signs.health import Facts, item_conditions, server_conditions
 from bascule.ports.catalog import Books, Catalog
@@ -52,6 +53,8 @@ class Watch:
         self._hosts = hosts
         self._clock = clock
         self._looked_at = clock.monotonic()
+        self._states: Mapping[str, HostState] = {}
+        self._disks: dict[str, tuple[Facts, tuple[Disk, ...]]] = {}
         self.failures = 0
 
     def run(self, over: Flag, every_seconds: float = 5.0) -> None:
@@ -75,7 +78,7 @@ class Watch:
 
     def look(self) -> None:
         """Look once."""
-        states = {state.id: state for state in self._hosts.all()}
+        self._states = states = {state.id: state for state in self._hosts.all(self._states)}
         with self._catalog.reading() as books:
             found = [(vault.name, self._changes(books, vault.name, states)) for vault in books.vaults.list()]
         for vault, changes in found:
@@ -104,8 +107,19 @@ class Watch:
             tuple(one for id, one in before.items() if id not in wrong),
             tuple(one for id, one in machines.items() if listed.get(id) != one),
             tuple(one for id, one in listed.items() if id not in machines),
-            tuple(_with_disks(said)),
+            tuple(self._with_disks(said)),
         )
+
+    def _with_disks(self, said: Said) -> Iterator[ProtectedItem]:
+        """Yield items that have other disks than is known, with them. Until somebody names any they stay."""
+        for item, facts in said:
+            if facts is None or item.protection is Protection.UNPROTECTED:
+                continue
+            before = self._disks.get(item.id)
+            if before is None or before[0] is not facts:  # the same facts name the same disks
+                before = self._disks[item.id] = (facts, disks_said(facts))
+            if before[1] and before[1] != item.disks:
+                yield replace(item, disks=before[1])
 
     def _write(self, books: Books, vault: str, changes: Changes) -> None:
         now = self._clock.now()
@@ -144,14 +158,6 @@ def _silent(
 def _ill(said: Said, policies: Mapping[str, Policy], now: float) -> Iterator[Condition]:
     for item, facts in said:
         yield from item_conditions(item, policies.get(item.route.policy, _NO_POLICY), facts, now)
-
-
-def _with_disks(said: Said) -> Iterator[ProtectedItem]:
-    """Yield the items that have other disks than is known, with them. Until somebody names any they stay."""
-    for item, facts in said:
-        disks = disks_said(facts or {})
-        if disks and disks != item.disks and item.protection is not Protection.UNPROTECTED:
-            yield replace(item, disks=disks)
 
 
 def _joined(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from bascule.model.errors import Missing, Refused
@@ -18,6 +18,7 @@ from .tables import Database, Rows
 
 # Four thousand groups of a host say about half of it.
 _FACTS_CHARACTERS = 16 << 20
+_NOBODY: Mapping[str, HostState] = MappingProxyType({})
 
 
 class SqlHosts:
@@ -143,17 +144,18 @@ class SqlHosts:
         """Keep what a host says."""
         with self._database.write(durable=False) as rows:
             _host(rows, report.host)
-            row = rows.execute("SELECT report FROM sight WHERE host=?", (report.host,)).fetchone()
-            kept = int(row[0]) if row else 0
+            found = rows.execute("SELECT report, revision FROM sight WHERE host=?", (report.host,)).fetchone()
+            kept, revision = found or (0, 0)
             if report.since not in (0, kept):
                 return 0
+            revision += _changes(report)
             if report.since == 0:
                 rows.execute("DELETE FROM facts WHERE host=?", (report.host,))
             if report.machines is not None or report.since == 0:
                 names = json.dumps(report.machines or ())
                 rows.execute(_MACHINES, (report.host, names))
             for group, fields in report.groups.items():
-                _merge(rows, report.host, group, fields)
+                _merge(rows, report.host, group, fields, revision)
             rows.executemany(
                 "UPDATE orders SET headway=? WHERE host=? AND id=? AND result IS NULL",
                 [(json.dumps(asdict(far)), report.host, id) for id, far in report.errands.items()],
@@ -163,31 +165,31 @@ class SqlHosts:
                 "DELETE FROM facts WHERE host=? AND grp=?", [(report.host, group) for group in report.gone]
             )
             rows.execute(
-                "INSERT INTO sight VALUES (?, ?, ?) ON CONFLICT (host)"
-                " DO UPDATE SET seen_at=excluded.seen_at, report=excluded.report",
-                (report.host, now, report.number),
+                "INSERT INTO sight (host, seen_at, report, revision) VALUES (?, ?, ?, ?) ON CONFLICT (host)"
+                " DO UPDATE SET seen_at=excluded.seen_at, report=excluded.report, revision=excluded.revision",
+                (report.host, now, report.number, revision),
             )
         return report.number
 
-    def all(self) -> tuple[HostState, ...]:
+    def all(self, known: Mapping[str, HostState] = _NOBODY) -> tuple[HostState, ...]:
         """Return all hosts."""
-        groups: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        states = []
         with self._database.read() as rows:
-            for host, group, fields in rows.execute("SELECT * FROM facts ORDER BY grp"):
-                groups[host][group] = json.loads(fields)
             found = rows.execute(
                 "SELECT id, name, registered_at, expires_at, is_revoked, seen_at, coalesce(report, 0),"
-                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1),"
-                " (SELECT names FROM machines WHERE host = hosts.id)"
+                " coalesce(revision, 0),"
+                " (SELECT key FROM uses WHERE host = hosts.id ORDER BY rowid DESC LIMIT 1)"
                 " FROM hosts LEFT JOIN sight ON sight.host = hosts.id ORDER BY id"
             ).fetchall()
-        return tuple(
-            HostState(
-                *(host, name, at, until, bool(is_revoked), seen, number, groups.get(host, {}), key),
-                tuple(json.loads(names or "[]")),
-            )
-            for host, name, at, until, is_revoked, seen, number, key, names in found
-        )
+            for host, name, at, until, is_revoked, seen, number, revision, key in found:
+                before = known.get(host)
+                if before is not None and before.revision == revision:
+                    said = (before.groups, before.machines)
+                else:
+                    said = _said(rows, host, before)
+                stands = (host, name, at, until, bool(is_revoked), seen, number)
+                states.append(HostState(*stands, said[0], key, said[1], revision))
+        return tuple(states)
 
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:
         """Return commands and what became of them."""
@@ -281,11 +283,30 @@ def _columns(certificate: Certificate) -> tuple[object, ...]:
     return certificate.text, certificate.serial, certificate.public_key, certificate.expires_at
 
 
-def _merge(rows: Rows, host: str, group: str, fields: Mapping[str, Json]) -> None:
+def _merge(rows: Rows, host: str, group: str, fields: Mapping[str, Json], revision: int) -> None:
     """Change fields of a group. What they mean is for the reader to judge: a newer host may say more."""
     row = rows.execute("SELECT fields FROM facts WHERE host=? AND grp=?", (host, group)).fetchone()
     merged = json.dumps({**(json.loads(row[0]) if row else {}), **fields})
-    rows.execute(_FACTS, (host, group, merged))
+    rows.execute(_FACTS, (host, group, merged, revision))
+
+
+def _changes(report: Report) -> bool:
+    """Does a report change what is known of groups and machines? One of headway alone does not."""
+    return not report.since or bool(report.groups or report.gone) or report.machines is not None
+
+
+def _said(
+    rows: Rows, host: str, before: HostState | None
+) -> tuple[Mapping[str, Mapping[str, Json]], tuple[str, ...]]:
+    """Return what a host said of groups and machines, reading only what is newer than a state."""
+    known, revision = (before.groups, before.revision) if before else ({}, -1)
+    found = rows.execute(
+        "SELECT grp, CASE WHEN revision>? THEN fields END FROM facts WHERE host=? ORDER BY grp",
+        (revision, host),
+    ).fetchall()
+    groups = {group: known[group] if text is None else json.loads(text) for group, text in found}
+    names = rows.execute("SELECT names FROM machines WHERE host=?", (host,)).fetchone()
+    return groups, tuple(json.loads(names[0])) if names else ()
 
 
 def _check_size(rows: Rows, host: str) -> None:
@@ -304,7 +325,10 @@ def _order(row: tuple[Any, ...]) -> Order:
 
 _ORDERS = "SELECT host, sequence, id, verb, grp, arguments, result FROM orders"
 _MACHINES = "INSERT INTO machines VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET names=excluded.names"
-_FACTS = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT (host, grp) DO UPDATE SET fields=excluded.fields"
+_FACTS = (
+    "INSERT INTO facts (host, grp, fields, revision) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (host, grp) DO UPDATE SET fields=excluded.fields, revision=excluded.revision"
+)
 _NEW_KEY = "make a new one: `bascule door key`"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-VERSION = 7
+VERSION = 8
 _FIRST = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, secret_digest TEXT NOT NULL, expires_at REAL NOT NULL, host TEXT NOT NULL);
@@ -59,6 +59,10 @@ CREATE TABLE devices (
     id TEXT PRIMARY KEY, code TEXT NOT NULL UNIQUE, expires_at REAL NOT NULL,
     person TEXT NOT NULL, secret TEXT NOT NULL);
 """
+_OF_VERSION_8 = """
+ALTER TABLE sight ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE facts ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+"""
 
 STEPS = (
     _FIRST,
@@ -68,6 +72,7 @@ STEPS = (
     _OF_VERSION_5,
     _OF_VERSION_6,
     _OF_VERSION_7,
+    _OF_VERSION_8,
 )
 
 

@@ -44,6 +44,7 @@ class HostState:
     ``machines`` are the machines that it says it has, as it calls them.
 
     ``groups`` holds the facts of each group, by field, as they were reported: nobody has checked them.
+    ``revision`` grows with each report that changed them or the machines.
     """
 
     id: str
@@ -56,6 +57,7 @@ class HostState:
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     key: str = ""
     machines: tuple[str, ...] = ()
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,11 @@ class Hosts(Protocol):
         Return the number that is kept then, 0 if a report before this one is missing.
         """
 
-    def all(self) -> tuple[HostState, ...]:
-        """Return all hosts, by id."""
+    def all(self, known: Mapping[str, HostState] = ...) -> tuple[HostState, ...]:
+        """Return all hosts, by id.
+
+        What they said is read only where it has changed since the states that are ``known``, by their ids.
+        """
 
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:
         """Return the commands of one host or of all, in their order; or those only that have no result."""
