@@ -267,6 +267,23 @@ def test_a_resync_that_is_asked_for_begins_at_once_and_compares_everything(tmp_p
     assert events(scene).count("marked-for-resync") == 1, "asked once, done once"
 
 
+def test_what_is_replicated_anew_is_compared_at_once_if_its_changes_are_not_known(tmp_path: Path) -> None:
+    """R-R-2, R-HV-3: until there is a point nothing protects a machine that came home."""
+    scene = Scene(tmp_path)
+    scene.protect(resync_hours=OUTSIDE_OFFICE)
+    item = scene.item()
+    scene.step(item)
+    item.close()
+    session = scene.facts().session
+    (item.folder.path / "facts.json").unlink()  # as a host is to which it comes
+    scene.boot_after_a_power_cut()
+    scene.wish(take_over=session)
+    anew = scene.item()
+    scene.step(anew)
+    assert (scene.facts().mark, scene.facts().state) == (None, State.REPLICATING)
+    scene.must_be_replicated()
+
+
 def test_changes_of_half_a_disk_mark_it_for_resync(tmp_path: Path) -> None:
     """R-R-2."""
     scene = Scene(tmp_path)

@@ -191,7 +191,9 @@ class Item:
         return 0.0 if self._retry_at is None else self._retry_at - self._shop.clock.monotonic()
 
     def _may_resync(self, wish: Wish) -> bool:
-        asked = wish.resync > self._ledger.facts.resynced
+        """Hours are for what has a point: before its first nothing protects it, though somebody asked."""
+        facts = self._ledger.facts
+        asked = facts.newest is None or wish.resync > facts.resynced
         hours, now = Hours.parse(wish.policy.resync_hours), self._shop.clock.now()
         return asked or hours.covers(self._shop.local_time(now))
 
