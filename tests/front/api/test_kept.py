@@ -6,7 +6,7 @@ from bascule.front.api.kept import Kept
 
 
 def test_what_was_made_is_not_made_again() -> None:
-    kept, made = Kept(1 << 20), []
+    kept, made = Kept(1 << 20, len), []
 
     def make() -> bytes:
         made.append(1)
@@ -18,7 +18,7 @@ def test_what_was_made_is_not_made_again() -> None:
 
 
 def test_what_was_asked_for_longest_ago_goes_first() -> None:
-    kept = Kept(3 * (1000 + 2048) + 100)
+    kept = Kept(3 * (1000 + 2048) + 100, len)
     for name in "abc":
         kept.made((name,), lambda: bytes(1000))
     kept.made(("a",), lambda: b"new")
@@ -28,7 +28,7 @@ def test_what_was_asked_for_longest_ago_goes_first() -> None:
 
 
 def test_however_long_what_is_asked_is_no_more_is_held_than_may_be() -> None:
-    kept = Kept(1 << 20)
+    kept = Kept(1 << 20, len)
     for number in range(100):
         kept.made((number, "x" * 60_000), lambda: b"")
         assert kept.held_bytes <= 1 << 20
@@ -37,7 +37,7 @@ def test_however_long_what_is_asked_is_no_more_is_held_than_may_be() -> None:
 
 
 def test_what_cannot_be_made_is_not_kept() -> None:
-    kept = Kept(1 << 20)
+    kept = Kept(1 << 20, len)
     try:
         kept.made(("a",), lambda: bytes(1 // 0))
     except ZeroDivisionError:

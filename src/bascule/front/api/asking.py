@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from bascule.control.service.people.identity import IdentityDesk
 from bascule.control.service.people.users import UserDesk
@@ -16,6 +16,9 @@ from bascule.model.vault.access import Caller
 from .errors import TurnedAway
 from .kept import Kept
 
+if TYPE_CHECKING:
+    from .nouns.machines.items import Around
+
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 BODY_MAX = 1 << 20
@@ -24,19 +27,21 @@ NAME_MAX = 256
 # Ten thousand items with something wrong with each are 30 MB of pages, and 50 MB of pieces with their keys.
 _PAGES_BYTES = 64 << 20
 _PIECES_BYTES = 64 << 20
+_AROUND_BYTES = 32 << 20
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}(-[a-z]{1,16})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Desks:
-    """What stands behind the door, and what was said there before: whole pages, and what they consist of."""
+    """What stands behind the door, and what was said there before: pages, and what they were made of."""
 
     service: Service
     identity: IdentityDesk
     users: UserDesk
-    pages: Kept = field(default_factory=lambda: Kept(_PAGES_BYTES))
-    pieces: Kept = field(default_factory=lambda: Kept(_PIECES_BYTES))
+    pages: Kept[bytes] = field(default_factory=lambda: Kept(_PAGES_BYTES, len))
+    pieces: Kept[bytes] = field(default_factory=lambda: Kept(_PIECES_BYTES, len))
+    around: Kept[Around] = field(default_factory=lambda: Kept(_AROUND_BYTES, lambda one: one.weight()))
 
 
 @dataclass(frozen=True, slots=True)

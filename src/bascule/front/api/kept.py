@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
+from typing import Generic, TypeVar
+
+Made = TypeVar("Made")
 
 # A key beside its texts, and what it holds alive: an item as the catalog reads it is some 1,500 bytes.
 _KEY_BYTES = 2048
 _CHARACTER_BYTES = 4
 
 
-class Kept:
-    """Bytes by what they were made of, up to so many, keys included. Thread-safe."""
+class Kept(Generic[Made]):
+    """What was made, by what it was made of, up to so many bytes with its keys. Thread-safe.
 
-    def __init__(self, most_bytes: int) -> None:
+    It must be such that nobody changes it; ``weigh`` says how many bytes it has.
+    """
+
+    def __init__(self, most_bytes: int, weigh: Callable[[Made], int]) -> None:
         self._most = most_bytes
+        self._weigh = weigh
         self._guard = Lock()
-        self._found: OrderedDict[tuple[Hashable, ...], bytes] = OrderedDict()
+        self._found: OrderedDict[tuple[Hashable, ...], Made] = OrderedDict()
         self._held = 0
 
     @property
@@ -29,24 +36,24 @@ class Kept:
         """Return how much is held."""
         return self._held
 
-    def made(self, key: tuple[Hashable, ...], make: Callable[[], bytes]) -> bytes:
+    def made(self, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
         """Return what was made of a key, or make it; two that ask at once may both make it."""
         with self._guard:
             known = self._found.get(key)
             if known is not None:
                 self._found.move_to_end(key)
                 return known
-        data = make()
+        made = make()
         with self._guard:
             if key not in self._found:
-                self._found[key] = data
-                self._held += _size(key, data)
+                self._found[key] = made
+                self._held += _size(key) + self._weigh(made)
             while self._held > self._most:
-                self._held -= _size(*self._found.popitem(last=False))
-        return data
+                gone, was = self._found.popitem(last=False)
+                self._held -= _size(gone) + self._weigh(was)
+        return made
 
 
-def _size(key: tuple[Hashable, ...], data: bytes) -> int:
-    """Return what an entry may take; texts of a key are as long as whoever asks wants them to be."""
-    texts = sum(len(part) for part in key if isinstance(part, str))
-    return len(data) + _KEY_BYTES + texts * _CHARACTER_BYTES
+def _size(key: tuple[Hashable, ...]) -> int:
+    """Return what a key may take; its texts are as long as whoever asks wants them to be."""
+    return _KEY_BYTES + _CHARACTER_BYTES * sum(len(part) for part in key if isinstance(part, str))

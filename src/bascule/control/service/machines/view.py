@@ -21,6 +21,10 @@ class View:
         self._vault = vault
         self.stamp = books.stamp(vault, *Part)
 
+    def stamp_around(self) -> str:
+        """Return the stamp of all but the items."""
+        return self._books.stamp(self._vault, Part.JOBS, Part.SERVERS, Part.CONDITIONS)
+
     def items(self, limit: int = 0, after: str = "") -> tuple[ProtectedItem, ...]:
         """Return the items by name: all, or so many behind a name."""
         return self._books.items.list(self._vault, limit, after)

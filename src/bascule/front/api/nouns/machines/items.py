@@ -20,6 +20,7 @@ from ..sides.containers import container_of, container_words, held_by
 from .shown import Doing, Near, shape
 
 PAGE = 500
+_NOUN_BYTES = 1024
 _NOWHERE = "unknown"
 """The site of an item whose host was taken out of the catalog."""
 
@@ -37,16 +38,24 @@ class Around:
     def of(cls, ask: Ask) -> Around:
         """Look it up."""
         with ask.service.items.viewing(ask.caller, ask.vault) as view:
-            return cls.seen(view)
+            return cls.seen(ask, view)
 
     @classmethod
-    def seen(cls, view: View) -> Around:
-        """Look it up in a view."""
+    def seen(cls, ask: Ask, view: View) -> Around:
+        """Look it up in a view, if it was not looked up as it is before."""
+        return ask.desks.around.made((ask.vault, view.stamp_around()), lambda: cls._read(view))
+
+    @classmethod
+    def _read(cls, view: View) -> Around:
         conditions: dict[str, list[Condition]] = {}
         for one in view.conditions():
             conditions.setdefault(one.subject, []).append(one)
         servers = {one.id: one for one in view.servers()}
         return cls(servers, {job.item: job for job in view.jobs()}, conditions)
+
+    def weight(self) -> int:
+        """Return about how many bytes this has."""
+        return _NOUN_BYTES * (len(self.servers) + len(self.jobs) + sum(map(len, self.conditions.values())))
 
     def fabric(self, host: str) -> str:
         """Return the fabric of a host."""
@@ -81,7 +90,7 @@ def list_all(ask: Ask) -> Answer:
 
 
 def _page(ask: Ask, view: View, container: Container | None) -> bytes:
-    around = Around.seen(view)
+    around = Around.seen(ask, view)
     found = view.items(PAGE, ask.query.get("$skiptoken", ask.query.get("skiptoken", "")))
     shown = (
         _piece(ask, one, around.near(one))
