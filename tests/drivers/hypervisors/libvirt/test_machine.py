@@ -86,8 +86,10 @@ class Domain(Host):
 
     def write(self, disk: str, offset: int, data: bytes) -> None:
         (self.room / "data").write_bytes(data)
-        write = f"write -q -s {self.room / 'data'} {offset} {len(data)}"
-        line = f'qemu-io -d /machine/peripheral/ua-{disk}/virtio-backend "{write}"'
+        self.do(disk, f"write -q -s {self.room / 'data'} {offset} {len(data)}")
+
+    def do(self, disk: str, command: str) -> None:
+        line = f'qemu-io -d /machine/peripheral/ua-{disk}/virtio-backend "{command}"'
         assert libvirt_qemu.qemuMonitorCommand(self.domain, line, _HMP) == ""
 
     def open(self, words: str) -> DiskSource:

@@ -79,7 +79,15 @@ BOOTED = Booted()
 class Qemu(Host):
     """Two monitors: one to adopt the machine by, and one of the machine's owner."""
 
-    def __init__(self, room: Path, kind: str = "qcow2", below: Path | None = None) -> None:
+    def __init__(
+        self,
+        room: Path,
+        kind: str = "qcow2",
+        below: Path | None = None,
+        *,
+        made: tuple[str, ...] = (),
+        opened: str = "",
+    ) -> None:
         image, *devices = MACHINES[kind]
         self.room = room
         self._data = room / "data"
@@ -93,8 +101,8 @@ class Qemu(Host):
         for number in range(2):
             path = room / f"disk{number}"
             on = ["-b", str(below), "-F", "qcow2"] if below else []
-            subprocess.run(["qemu-img", "create", "-q", "-f", image, *on, path, str(SIZE)], check=True)
-            node = f"driver={image},node-name=d{number},file.driver=file,file.filename={path}"
+            subprocess.run(["qemu-img", "create", "-q", "-f", image, *made, *on, path, str(SIZE)], check=True)
+            node = f"driver={image},node-name=d{number},file.driver=file,file.filename={path}{opened}"
             words += ["-blockdev", node, "-device", devices[number].format(number)]
         for name in ("owner", "qmp"):  # the last one listens when both do
             words += ["-qmp", f"unix:{room / name},server=on,wait=off"]
