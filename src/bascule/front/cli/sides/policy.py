@@ -12,6 +12,7 @@ from bascule.front.cli.remote.options import KIND, Profile, Vault, listed, prope
 from bascule.front.cli.words.options import Json
 from bascule.front.cli.words.quantities import seconds_from, seconds_text
 from bascule.model.errors import Refused
+from bascule.model.retention import Ladder
 
 app = typer.Typer(
     name="policy",
@@ -20,7 +21,26 @@ app = typer.Typer(
     help="Policies of a vault: how often a recovery point is made, and how long it is kept.",
 )
 Name = Annotated[str, typer.Argument(metavar="POLICY", help="The policy.", show_default=False)]
-_HOUR = 3600
+Retention = Annotated[
+    str,
+    typer.Option(
+        "--retention",
+        metavar="LADDER",
+        help="Which points are kept as they age, instead of --keep: 2h:all,24h:1h,30d:1d.",
+        show_default=False,
+    ),
+]
+Rpo = Annotated[
+    str,
+    typer.Option(
+        "--rpo",
+        metavar="TIME",
+        help="From which RPO on an item is in trouble, in whole minutes.",
+        show_default=False,
+    ),
+]
+_MINUTE, _HOUR = 60, 3600
+_UNITS = {_MINUTE: "minutes", _HOUR: "hours"}
 
 
 @app.command("set")
@@ -28,43 +48,53 @@ def put(
     *,
     context: typer.Context,
     name: Name,
-    every: Annotated[str, typer.Option("--every", metavar="TIME", help="How often a point is made.")] = "30s",
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="How often a point is made.", show_default=False)
+    ] = "",
     keep: Annotated[
-        str, typer.Option("--keep", metavar="TIME", help="How long points are kept, in whole hours.")
-    ] = "24h",
+        str,
+        typer.Option(
+            "--keep", metavar="TIME", help="How long points are kept, in whole hours.", show_default=False
+        ),
+    ] = "",
+    retention: Retention = "",
+    rpo: Rpo = "",
     consistent_every: Annotated[
         str,
         typer.Option(
             "--consistent-every",
             metavar="TIME",
             help="How often a point is at rest, in whole hours; 0h never.",
-        ),
-    ] = "0h",
-    first_copy_at: Annotated[
-        str,
-        typer.Option(
-            "--first-copy-at",
-            metavar="HH:MM",
-            help="When first copies begin, by the server's clock; at once if it is not said.",
             show_default=False,
         ),
     ] = "",
+    first_copy_at: Annotated[
+        str | None,
+        typer.Option(
+            "--first-copy-at",
+            metavar="HH:MM",
+            help="When first copies begin, by the server's clock; '' at once.",
+            show_default=False,
+        ),
+    ] = None,
     vault: Vault = "",
     profile: Profile = "",
     is_json: Json = False,
 ) -> None:
-    """Make a policy, or change it; whatever is protected by it follows, each machine by a job of its own.
+    """Make a policy, or change what is named of it; whatever is protected by it follows, each by a job.
+
+    A new one is what `bascule protect` says when nothing is said: a point every 30s, and of those
+    2h:all,24h:5m,30d:1d are kept.
 
     \b
-    Example:
+    Examples:
       bascule policy set daily --every 5m --keep 72h
+      bascule policy set daily --retention 2h:all,24h:1h,30d:1d --rpo 15m
     """
-    told = {
-        **{"instanceType": KIND, "replicationInterval": seconds_from(every)},
-        "recoveryPointHistoryDuration": _hours("--keep", keep),
-        "applicationConsistentSnapshotFrequencyInHours": _hours("--consistent-every", consistent_every),
-        "onlineReplicationStartTime": first_copy_at,
-    }
+    told = {**_ours(keep, retention, rpo), **_theirs(every, keep, consistent_every)}
+    if first_copy_at is not None:
+        told["onlineReplicationStartTime"] = first_copy_at
+    told["instanceType"] = KIND
     server = server_of(context, profile, vault)
     made = server.begin("replication_policies.create", name, {"properties": {"providerSpecificInput": told}})
     Screen(is_json=is_json).show(made.value, [f"Policy {name} is set."])
@@ -85,10 +115,12 @@ def list_policies(
     def row(one: Mapping[str, Any]) -> tuple[str, ...]:
         said = properties(one)["providerSpecificDetails"]
         rest = said["applicationConsistentSnapshotFrequencyInHours"]
-        every, kept = seconds_text(said["replicationInterval"]), said["recoveryPointHistoryDurationInHours"]
-        return text(one["name"]), every, f"{kept} h", f"{rest} h" if rest else "never"
+        every, ours = seconds_text(said["replicationInterval"]), said.get("bascule") or {}
+        rpo = f"{ours.get('recoveryPointThresholdInMinutes', 0)} min"
+        kept = text(ours.get("retention"))
+        return text(one["name"]), every, kept, rpo, f"{rest} h" if rest else "never"
 
-    listed(found, ("POLICY", "EVERY>", "KEPT>", "AT REST EVERY>"), row, is_json=is_json)
+    listed(found, ("POLICY", "EVERY>", "KEPT", "RPO UP TO>", "AT REST EVERY>"), row, is_json=is_json)
 
 
 @app.command()
@@ -105,8 +137,39 @@ def remove(
     Screen(is_json=is_json).show({"name": name}, [f"Removed policy {name}."])
 
 
-def _hours(option: str, span: str) -> int:
+def _theirs(every: str, keep: str, consistent_every: str) -> dict[str, object]:
+    """Return what Azure has a word for, as far as it is named: the server keeps the rest as it was."""
+    told: dict[str, object] = {}
+    if every:
+        told["replicationInterval"] = seconds_from(every)
+    if keep:
+        told["recoveryPointHistoryDuration"] = _whole("--keep", keep, _HOUR, "24h or 3d")
+    if consistent_every:
+        rest = _whole("--consistent-every", consistent_every, _HOUR, "1h or 12h")
+        told["applicationConsistentSnapshotFrequencyInHours"] = rest
+    return told
+
+
+def _ours(keep: str, retention: str, rpo: str) -> dict[str, object]:
+    """Return what Azure has no word for, as far as it is named."""
+    if keep and retention:
+        raise Refused(
+            "--keep and --retention say the same thing", cure="give one; the last rung says how long"
+        )
+    told: dict[str, object] = {}
+    if retention:
+        Ladder.parse(retention)
+        told["retention"] = retention
+    if rpo:
+        minutes = _whole("--rpo", rpo, _MINUTE, "15m or 1h")
+        if not minutes:
+            raise Refused("--rpo 0m: every item would always be in trouble", cure="write it like 15m or 1h")
+        told["recoveryPointThresholdInMinutes"] = minutes
+    return {"bascule": told} if told else {}
+
+
+def _whole(option: str, span: str, unit: int, such: str) -> int:
     seconds = seconds_from(span)
-    if seconds % _HOUR:
-        raise Refused(f"{option} {span} is not in whole hours", cure="write it like 24h or 3d")
-    return seconds // _HOUR
+    if seconds % unit:
+        raise Refused(f"{option} {span} is not in whole {_UNITS[unit]}", cure=f"write it like {such}")
+    return seconds // unit
