@@ -81,7 +81,7 @@ _SHELF = {
             "people.login:login",
             "Sign in at a server, and remember it as a profile, for all commands from then on.",
         ),
-        "logout": ("people.login:logout", "Forget a profile, with its secret and its token."),
+        "logout": ("people.login:logout", "Forget a profile, with its secret or session and its token."),
         "profile": (
             "people.profile:app",
             "Servers that you signed in at (`bascule login`), and which of them is meant.",

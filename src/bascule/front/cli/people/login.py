@@ -1,4 +1,4 @@
-"""``bascule login``, ``logout``: from an address and a secret to a profile that is known to work.
+"""``bascule login``, ``logout``: from an address and a proof of who we are to a profile that works.
 
 Order: see whom the server is known by, and let a person agree; prove who we are; only then keep anything.
 """
@@ -11,18 +11,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bascule.front.cli.printing.screen import Screen
-from bascule.front.cli.remote import tokens, trust
+from bascule.front.cli.printing.screen import Screen, say
+from bascule.front.cli.remote import sessions, tokens, trust
 from bascule.front.cli.remote.options import Profile as ProfileName
 from bascule.front.cli.remote.profiles import USUAL, Profile, Profiles, check_name
 from bascule.front.cli.words.options import Json, tools_of
+from bascule.front.cli.words.quantities import seconds_text
 from bascule.model.errors import Cancelled, Refused, Unavailable
 
 FIRST = "first-principal.json"
+_NO_CLIENT = "set BASCULE_CLIENT_ID, and BASCULE_CLIENT_SECRET or --secret-file"
+_NO_PASSWORD = "put it into a file of your own and name that with --password-file, or use --device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,23 @@ SecretFile = Annotated[
         show_default=False,
     ),
 ]
+User = Annotated[
+    str,
+    typer.Option("--user", metavar="NAME", help="Sign in as a person, by a password.", show_default=False),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="A file whose first line is the password of --user. Or be asked for it.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    bool,
+    typer.Option("--device", help="Sign in as a person, in a browser anywhere, by a code that is shown."),
+]
 Fingerprint = Annotated[
     str,
     typer.Option(
@@ -79,6 +99,9 @@ def login(
     where: Where,
     client: Client = "",
     secret_file: SecretFile = None,
+    user: User = "",
+    password_file: PasswordFile = None,
+    device: Device = False,
     fingerprint: Fingerprint = "",
     profile: ProfileName = "",
     is_json: Json = False,
@@ -86,12 +109,15 @@ def login(
     """Sign in at a server, and remember it as a profile, for all commands from then on.
 
     A server that the system does not know shows the fingerprint of its authority: compare it with what
-    `bascule serve` printed there. It is remembered, and another one is refused from then on. The secret is
-    kept in ~/.config/bascule, which only you can read; it is never a word of a command line.
+    `bascule serve` printed there. It is remembered, and another one is refused from then on. A program's
+    secret is kept in ~/.config/bascule, which only you can read; of a person only what renews the session,
+    until that is over. Neither secret nor password is ever a word of a command line.
 
     \b
     Examples:
       bascule login /srv/vaults                                  (on the server, as its owner)
+      bascule login https://vault.example:9446 --user gina       (be asked for the password)
+      bascule login https://vault.example:9446 --device          (agree in a browser, on any machine)
       bascule login https://vault.example:9446 --client-id 1f… --secret-file ops.secret
       bascule login https://vault.example:9446 --profile north   (be asked for id and secret)
     """
@@ -99,30 +125,47 @@ def login(
     profiles = Profiles(tools.settings)
     name = profile or tools.settings.get("BASCULE_PROFILE", "") or USUAL
     check_name(name)
-    found = _found(where, client, _secret(secret_file), fingerprint, tools.settings)
+    _check_one_way(user, password_file, is_device=device, is_program=bool(client or secret_file))
+    password = _first_line(password_file)
+    found = _found(where, client, _first_line(secret_file), fingerprint, tools.settings)
     authority, shown = _agreed(screen, found)
     trusted = trust.context(authority)
-    known = Profile(
-        name,
-        found.url,
-        tokens.tenant_of(found.url, trusted),
-        found.client or _asked("Client id: "),
-        found.secret or _asked("Secret: ", is_secret=True),
-        fingerprint=shown,
-    )
-    token, expires_at = tokens.signed_in(known, trusted, tools.clock)
+    known = Profile(name, found.url, tokens.tenant_of(found.url, trusted), sessions.CLIENT, fingerprint=shown)
+    if device:
+        known, token, expires_at = sessions.by_device(replace(known, user=user), trusted, tools.clock, _code)
+    elif user:
+        password = password or _asked("Password: ", _NO_PASSWORD, is_secret=True)
+        known, token, expires_at = sessions.by_password(
+            replace(known, user=user), password, trusted, tools.clock
+        )
+    else:
+        client = found.client or _asked("Client id: ", _NO_CLIENT)
+        secret = found.secret or _asked("Secret: ", _NO_CLIENT, is_secret=True)
+        known = replace(known, client=client, secret=secret)
+        token, expires_at = tokens.signed_in(known, trusted, tools.clock)
     known = _meaning(known, tokens.vaults_of(known, token, trusted))
     profiles.keep(known, authority)
     profiles.keep_token(known, token, expires_at)
-    lines = [f"Signed in at {known.url} as profile {name}."]
-    lines.append(
+    _welcome(screen, known)
+
+
+def _welcome(screen: Screen, known: Profile) -> None:
+    who = f" as {known.user}" if known.user else ""
+    meant = (
         f"Vault {known.vault} is meant unless you name another." if known.vault else "No vault is meant yet."
     )
-    screen.show({"profile": name, "url": known.url, "fingerprint": shown, "vault": known.vault}, lines)
+    shown = {"profile": known.name, "url": known.url, "user": known.user}
+    screen.show(
+        {**shown, "fingerprint": known.fingerprint, "vault": known.vault},
+        [f"Signed in at {known.url}{who}; profile {known.name}.", meant],
+    )
 
 
 def logout(context: typer.Context, profile: ProfileName = "", is_json: Json = False) -> None:
-    """Forget a profile, with its secret and its token.
+    """Forget a profile, with its secret or session and its token.
+
+    What was forgotten here is good at the server until it expires: a copy of it ends when the password is
+    changed, or the secret is forgotten there (`bascule principal forget`).
 
     \b
     Example:
@@ -184,12 +227,35 @@ def _agreed(screen: Screen, found: Found) -> tuple[str, str]:
             raise Refused(
                 "nobody is here to compare it", cure="give it with --fingerprint", code="unknown-authority"
             )
-        if _asked("Is it the same? [y/N] ").lower() not in ("y", "yes"):
+        if _asked("Is it the same? [y/N] ", "give it with --fingerprint").lower() not in ("y", "yes"):
             raise Cancelled("nothing was kept", cure="find out who answers at that address")
     return authority, trust.fingerprint(authority)
 
 
-def _secret(file: Path | None) -> str:
+def _check_one_way(user: str, password: Path | None, *, is_device: bool, is_program: bool) -> None:
+    if is_program and (user or is_device or password):
+        raise Refused(
+            "that names a person and a program",
+            cure="give --user or --device, or --client-id and --secret-file",
+        )
+    if password and (is_device or not user):
+        raise Refused(
+            "--password-file is the password of --user",
+            cure="leave it out with --device" if is_device else "say whose it is with --user",
+        )
+
+
+def _code(begun: Mapping[str, Any]) -> None:
+    """Tell a person where to go, whatever standard output is for."""
+    say(f"Open {begun['verification_uri']} in a browser, anywhere, and enter the code", sys.stderr)
+    say(f"  {begun['user_code']}", sys.stderr)
+    say(
+        f"It is good for {seconds_text(int(begun['expires_in']))}; waiting for you to agree there.",
+        sys.stderr,
+    )
+
+
+def _first_line(file: Path | None) -> str:
     if file is None:
         return ""
     try:
@@ -197,16 +263,14 @@ def _secret(file: Path | None) -> str:
     except (OSError, ValueError) as error:
         raise Unavailable(f"cannot read {file}: {error}") from error
     if not found:
-        raise Refused(f"{file} has no secret in its first line", cure="put it there")
+        raise Refused(f"{file} has nothing in its first line", cure="put the secret or password there")
     return found
 
 
-def _asked(question: str, *, is_secret: bool = False) -> str:
+def _asked(question: str, cure: str, *, is_secret: bool = False) -> str:
     if not sys.stdin.isatty():
-        raise Refused(
-            f"{question.partition(':')[0].lower()} is not given, and nobody is here to ask",
-            cure="set BASCULE_CLIENT_ID, and BASCULE_CLIENT_SECRET or --secret-file",
-        )
+        what = question.partition(":")[0].lower()
+        raise Refused(f"{what} is not given, and nobody is here to ask", cure=cure)
     if is_secret:
         return getpass.getpass(question, stream=sys.stderr)
     sys.stderr.write(question)

@@ -29,18 +29,22 @@ def list_profiles(context: typer.Context, is_json: Json = False) -> None:
     """
     profiles = Profiles(tools_of(context).settings)
     found, current = profiles.all(), profiles.current
-    rows = [("*" if one.name == current else "", one.name, one.url, one.vault) for one in found]
+    rows = [
+        ("*" if one.name == current else "", one.name, one.url, one.user or one.client, one.vault)
+        for one in found
+    ]
     shown = [
         {
             "name": one.name,
             "url": one.url,
             "client": one.client,
+            "user": one.user,
             "vault": one.vault,
             "fingerprint": one.fingerprint,
         }
         for one in found
     ]
-    lines = table(("", "PROFILE", "SERVER", "VAULT"), rows) if rows else ["You are signed in nowhere."]
+    lines = table(("", "PROFILE", "SERVER", "AS", "VAULT"), rows) if rows else ["You are signed in nowhere."]
     Screen(is_json=is_json).show({"current": current, "profiles": shown}, lines)
 
 

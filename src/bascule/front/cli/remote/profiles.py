@@ -30,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 class Profile:
     """How to come in at one server; without a ``fingerprint`` the system knows its authority.
 
+    Programs have a ``secret``; people, who are a ``user``, what renews their ``session``, never a password.
     ``vault`` is the one that is meant, and ``group`` the resource group that it is in.
     """
 
@@ -41,6 +42,8 @@ class Profile:
     fingerprint: str = ""
     vault: str = ""
     group: str = ""
+    user: str = ""
+    session: str = field(default="", repr=False)
 
 
 class Profiles:
@@ -100,7 +103,7 @@ class Profiles:
         return changed
 
     def forget(self, profile: Profile) -> None:
-        """Forget a profile with its secret."""
+        """Forget a profile with its secret or session."""
         said = self._read()
         del said["profiles"][profile.name]
         if said.get("current") == profile.name:

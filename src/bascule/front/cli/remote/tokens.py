@@ -21,6 +21,9 @@ from .trust import changed
 
 _SECONDS = 20.0
 _EARLY_SECONDS = 120.0
+_NOT_LET_IN = "not-let-in"
+PENDING = "authorization-pending"
+"""The code of the refusal that says only that nobody has agreed to a device yet."""
 
 
 class AccessToken(NamedTuple):
@@ -54,14 +57,32 @@ class Credential:
 
 
 def signed_in(profile: Profile, trust: ssl.SSLContext, clock: Clock) -> tuple[str, float]:
-    """Sign in; return a token and when it expires."""
-    form = {
-        **{"grant_type": "client_credentials", "scope": f"{profile.url}/.default"},
-        **{"client_id": profile.client, "client_secret": profile.secret},
-    }
-    url = f"{profile.url}/{profile.tenant}/oauth2/v2.0/token"
-    said = fetched(Request(url, urlencode(form).encode()), trust)
+    """Sign in, or go on with the session of a person; return a token and when it expires."""
+    form = {"grant_type": "client_credentials", "client_secret": profile.secret}
+    if profile.session:
+        form = {"grant_type": "refresh_token", "refresh_token": profile.session}
+    said = granted(profile, form, trust)
     return str(said["access_token"]), clock.now() + float(said["expires_in"])
+
+
+def granted(profile: Profile, form: Mapping[str, str], trust: ssl.SSLContext) -> Mapping[str, Any]:
+    """Return what the token endpoint gives for a form."""
+    usual = {"client_id": profile.client, "scope": f"{profile.url}/.default"}
+    url = f"{profile.url}/{profile.tenant}/oauth2/v2.0/token"
+    try:
+        return fetched(Request(url, urlencode({**usual, **form}).encode()), trust)
+    except Refused as error:
+        if error.code != _NOT_LET_IN or not (profile.user or profile.session):
+            raise
+        again = f"`bascule login {profile.url} --user {profile.user}`"
+        if profile.session:
+            message = f"your session as {profile.user} at {profile.url} is over"
+            raise Refused(message, cure=f"sign in again: {again}", code="session-over") from error
+        raise Refused(
+            error.message,
+            cure=f"try again with the right password: {again}; or have the owner give you another one",
+            code=_NOT_LET_IN,
+        ) from error
 
 
 def tenant_of(url: str, trust: ssl.SSLContext) -> str:
@@ -109,15 +130,24 @@ def fetched(request: Request, trust: ssl.SSLContext, seconds: float = _SECONDS) 
 
 
 def _refused(request: Request, error: HTTPError) -> BasculeError:
+    kind = ""
     try:
         said = json.loads(error.read())
-        why = str(said.get("error_description") or said.get("error"))
+        kind, why = str(said.get("error")), str(said.get("error_description") or said.get("error"))
     except (ValueError, AttributeError, OSError):
         why = str(error.reason)
     if error.code == 429 or error.code >= 500:
         return Unavailable(f"{request.host} does not sign anybody in: {why}", cure="try again in a minute")
+    if kind == "authorization_pending":
+        return Refused("nobody has agreed to the code yet", cure="go on asking", code=PENDING)
+    if kind == "expired_token":
+        return Refused(
+            "nobody has agreed to the code in time",
+            cure="begin again for another code",
+            code="expired-device",
+        )
     return Refused(
         f"{request.host} does not let you in: {why}",
         cure="sign in again: `bascule login`, with a client id and a secret that are known there",
-        code="not-let-in",
+        code=_NOT_LET_IN,
     )
