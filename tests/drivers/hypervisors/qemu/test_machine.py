@@ -181,6 +181,28 @@ class TestQemu(MachineContract):
         yield made
         made.end()
 
+    def test_who_takes_an_instant_back_may_die_before_the_record_was_told_what_it_missed(
+        self, host: Qemu
+    ) -> None:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        host.write("disk0", 3 * BLOCK, b"x")
+        second = machine.freeze(first.tracking)
+        host.write("disk0", 4 * BLOCK, b"x")
+        second.thaw()
+        machine.close()
+        host.owner.execute("block-dirty-bitmap-enable", node="d0", name=first.tracking["disk0"])
+        machine = host.adopt()
+        assert machine.settle(first.tracking) == first.tracking
+        host.write("disk0", 5 * BLOCK, b"x")
+        frozen = machine.freeze(first.tracking)
+        assert self.changed(host, frozen) == {3, 4, 5}
+        frozen.keep()
+        machine.close()
+        host.must_be_clean()
+
 
 @pytest.fixture
 def qemu(tmp_path: Path) -> Iterator[Qemu]:

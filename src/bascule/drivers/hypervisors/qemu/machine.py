@@ -17,7 +17,7 @@ from bascule.model.errors import Off, Unavailable
 from bascule.ports.chance import Clock, Ids
 from bascule.ports.machines import Recorded, Tracking
 
-from .disks import OURS, Disk, disks_of, has_iothread, nodes_under
+from .disks import OURS, Bitmap, Disk, disks_of, has_iothread, nodes_under
 from .exports import await_end, serve_in, take_away
 from .filtered import FilteredSlot, drive
 from .fleeced import LINES, FleecedSlot, end_job, end_lines
@@ -75,15 +75,12 @@ class QemuMachine:
         """Make one bitmap of ours out of those a disk has; return its name if it knows every change."""
         known = {bitmap.name: bitmap for bitmap in disk.bitmaps}
         wanted = known.pop(name, None)
-        is_whole = wanted is not None and wanted.is_sound
-        if wanted is not None and not wanted.is_recording:
-            is_whole = is_whole and bool(known) and all(bitmap.is_sound for bitmap in known.values())
-        if wanted is not None and not is_whole:
+        missed = self._missed(disk, wanted, tuple(known.values()))
+        if wanted is not None and missed is None:
             known[name] = wanted
-        for other in known:
-            missed = name if is_whole and wanted is not None and not wanted.is_recording else ""
-            take_back(self._monitor, disk.node, missed, other)
-        return name if is_whole else ""
+        for other in known.values():
+            take_back(self._monitor, disk.node, name if missed and other in missed else "", other.name)
+        return "" if missed is None else name
 
     def freeze(self, since: Tracking) -> FrozenQemu:
         """See RunningMachine."""
@@ -113,7 +110,28 @@ class QemuMachine:
         known = {bitmap.name for bitmap in disk.bitmaps if bitmap.is_recording and bitmap.is_sound}
         return since if since in known else ""
 
+    def _missed(
+        self, disk: Disk, wanted: Bitmap | None, others: tuple[Bitmap, ...]
+    ) -> tuple[Bitmap, ...] | None:
+        """Return which bitmaps recorded what ``wanted`` may not have; None where nobody recorded all of it.
+
+        While it stands still the others recorded. A fleeced disk's that records again may have to be told of
+        one that does so too: whoever took an instant back died between the two, or QEMU refused the second.
+        (Of a filtered disk none ever stands still.)
+        """
+        if wanted is None or not wanted.is_sound:
+            return None
+        if not wanted.is_recording:
+            is_known = any(o.is_recording for o in others) and all(o.is_sound for o in others)
+            return others if is_known else None
+        missed = tuple(other for other in others if other.is_recording)
+        return missed if missed and self._is_fleeced(disk) else ()
+
     def _slot(self, disk: Disk, name: str, since: str) -> Slot:
+        kind = FleecedSlot if self._is_fleeced(disk) else FilteredSlot
+        return kind(self._monitor, disk, self._folder, name, since)
+
+    def _is_fleeced(self, disk: Disk) -> bool:
         if disk.device not in self._is_threaded:
             try:
                 self._is_threaded[disk.device] = has_iothread(self._monitor, disk)
@@ -121,8 +139,7 @@ class QemuMachine:
                 raise Unavailable(
                     f"disk {disk.id} is being taken from the machine", cure="the next try goes on without it"
                 ) from error
-        kind = FleecedSlot if self._is_threaded[disk.device] else FilteredSlot
-        return kind(self._monitor, disk, self._folder, name, since)
+        return self._is_threaded[disk.device]
 
     def recorded(self, since: Tracking) -> dict[str, Recorded]:
         """See RunningMachine."""
