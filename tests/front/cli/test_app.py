@@ -13,7 +13,7 @@ from bascule.front.cli.app import WORDS, command
 NOUNS = (
     *("store", "key", "machine", "provider", "replica", "door"),
     *("profile", "vault", "site", "host", "policy", "mapping", "item", "point", "job", "event", "record"),
-    *("principal", "role"),
+    *("principal", "user", "role"),
 )
 COMMANDS = [
     (),
@@ -75,6 +75,8 @@ COMMANDS = [
     ("record", "ls"),
     ("principal",),
     *(("principal", verb) for verb in ("create", "renew", "forget", "remove", "ls")),
+    ("user",),
+    *(("user", verb) for verb in ("add", "password", "remove", "ls")),
     ("role",),
     *(("role", verb) for verb in ("set", "remove", "ls")),
     ("restore",),

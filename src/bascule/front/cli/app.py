@@ -121,6 +121,7 @@ _SHELF = {
             "people.principal:app",
             "Service principals of a server: programs and scripts that sign in by a secret.",
         ),
+        "user": ("people.user:app", "People of a server, who sign in by a password of their own."),
         "role": ("people.role:app", "Who may do what in a vault."),
     },
     "For your shell": {

@@ -5,7 +5,6 @@ Order: see whom the server is known by, and let a person agree; prove who we are
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -23,9 +22,10 @@ from bascule.front.cli.words.options import Json, tools_of
 from bascule.front.cli.words.quantities import seconds_text
 from bascule.model.errors import Cancelled, Refused, Unavailable
 
+from .asking import NO_PASSWORD, asked, first_line
+
 FIRST = "first-principal.json"
 _NO_CLIENT = "set BASCULE_CLIENT_ID, and BASCULE_CLIENT_SECRET or --secret-file"
-_NO_PASSWORD = "put it into a file of your own and name that with --password-file, or use --device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +126,21 @@ def login(
     name = profile or tools.settings.get("BASCULE_PROFILE", "") or USUAL
     check_name(name)
     _check_one_way(user, password_file, is_device=device, is_program=bool(client or secret_file))
-    password = _first_line(password_file)
-    found = _found(where, client, _first_line(secret_file), fingerprint, tools.settings)
+    password = first_line(password_file)
+    found = _found(where, client, first_line(secret_file), fingerprint, tools.settings)
     authority, shown = _agreed(screen, found)
     trusted = trust.context(authority)
     known = Profile(name, found.url, tokens.tenant_of(found.url, trusted), sessions.CLIENT, fingerprint=shown)
     if device:
         known, token, expires_at = sessions.by_device(replace(known, user=user), trusted, tools.clock, _code)
     elif user:
-        password = password or _asked("Password: ", _NO_PASSWORD, is_secret=True)
+        password = password or asked("Password: ", f"{NO_PASSWORD}, or use --device", is_secret=True)
         known, token, expires_at = sessions.by_password(
             replace(known, user=user), password, trusted, tools.clock
         )
     else:
-        client = found.client or _asked("Client id: ", _NO_CLIENT)
-        secret = found.secret or _asked("Secret: ", _NO_CLIENT, is_secret=True)
+        client = found.client or asked("Client id: ", _NO_CLIENT)
+        secret = found.secret or asked("Secret: ", _NO_CLIENT, is_secret=True)
         known = replace(known, client=client, secret=secret)
         token, expires_at = tokens.signed_in(known, trusted, tools.clock)
     known = _meaning(known, tokens.vaults_of(known, token, trusted))
@@ -227,7 +227,7 @@ def _agreed(screen: Screen, found: Found) -> tuple[str, str]:
             raise Refused(
                 "nobody is here to compare it", cure="give it with --fingerprint", code="unknown-authority"
             )
-        if _asked("Is it the same? [y/N] ", "give it with --fingerprint").lower() not in ("y", "yes"):
+        if asked("Is it the same? [y/N] ", "give it with --fingerprint").lower() not in ("y", "yes"):
             raise Cancelled("nothing was kept", cure="find out who answers at that address")
     return authority, trust.fingerprint(authority)
 
@@ -253,29 +253,6 @@ def _code(begun: Mapping[str, Any]) -> None:
         f"It is good for {seconds_text(int(begun['expires_in']))}; waiting for you to agree there.",
         sys.stderr,
     )
-
-
-def _first_line(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        found = file.read_text().partition("\n")[0].strip()
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"cannot read {file}: {error}") from error
-    if not found:
-        raise Refused(f"{file} has nothing in its first line", cure="put the secret or password there")
-    return found
-
-
-def _asked(question: str, cure: str, *, is_secret: bool = False) -> str:
-    if not sys.stdin.isatty():
-        what = question.partition(":")[0].lower()
-        raise Refused(f"{what} is not given, and nobody is here to ask", cure=cure)
-    if is_secret:
-        return getpass.getpass(question, stream=sys.stderr)
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
 
 
 def _meaning(profile: Profile, vaults: list[tuple[str, str]]) -> Profile:

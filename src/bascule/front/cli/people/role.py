@@ -19,7 +19,9 @@ app = typer.Typer(
     help="Who may do what in a vault. Contributors may do all but this, operators fail over and back,"
     " readers look. Only owners of the server may change it.",
 )
-Who = Annotated[str, typer.Argument(metavar="NAME", help="A service principal.", show_default=False)]
+Who = Annotated[
+    str, typer.Argument(metavar="NAME", help="A service principal or a user.", show_default=False)
+]
 
 
 @app.command("set")

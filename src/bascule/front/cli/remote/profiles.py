@@ -102,6 +102,12 @@ class Profiles:
         self._write(self._path, json.dumps({**said, "current": changed.name}, indent=1).encode())
         return changed
 
+    def renew(self, profile: Profile) -> None:
+        """Keep what is new of a profile that there is; which one is meant stays as it is."""
+        said = self._read()
+        said["profiles"][profile.name] = asdict(profile)
+        self._write(self._path, json.dumps(said, indent=1).encode())
+
     def forget(self, profile: Profile) -> None:
         """Forget a profile with its secret or session."""
         said = self._read()
