@@ -13,7 +13,7 @@ from bascule.front.cli.app import WORDS, command
 NOUNS = (
     *("store", "key", "machine", "provider", "replica", "door"),
     *("profile", "vault", "site", "host", "policy", "mapping", "item", "point", "job", "event", "record"),
-    *("principal", "user", "role"),
+    *("alert", "principal", "user", "role"),
 )
 COMMANDS = [
     (),
@@ -71,6 +71,8 @@ COMMANDS = [
     *(("job", verb) for verb in ("ls", "show", "wait", "cancel", "restart", "resume", "export")),
     ("event",),
     ("event", "ls"),
+    ("alert",),
+    *(("alert", verb) for verb in ("set", "show")),
     ("record",),
     ("record", "ls"),
     ("principal",),

@@ -113,6 +113,7 @@ _SHELF = {
             "watching.event:app",
             "What happened in a vault: each line comes once, when something begins to be wrong or is over.",
         ),
+        "alert": ("watching.alert:app", "Who is told by mail of what happens in a vault."),
         "record": (
             "watching.record:app",
             "The record of a vault: who did what, who looked, and who was refused.",
