@@ -198,6 +198,12 @@ class SqlHosts:
             found = rows.execute(f"{_ORDERS}{which} ORDER BY host, sequence", (host, host)).fetchall()
         return tuple(map(_order, found))
 
+    def groups(self, host: str) -> frozenset[str]:
+        """Return of which groups a host says something."""
+        with self._database.read() as rows:
+            found = rows.execute("SELECT grp FROM facts WHERE host=?", (host,)).fetchall()
+        return frozenset(group for (group,) in found)
+
     def sightings(self) -> tuple[Sighting, ...]:
         """Return of all hosts how they stand, and nothing of what they said."""
         with self._database.read() as rows:

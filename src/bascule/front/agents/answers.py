@@ -86,7 +86,7 @@ class Answers:
         said = messages.report_from(body)
         _check_own(said.host, guest)
         # One that says everything says nothing of groups that are gone since, which is news as well.
-        gone = set(said.gone) if said.since else self._known(guest.host) - said.groups.keys()
+        gone = set(said.gone) if said.since else self._hosts.groups(guest.host) - said.groups.keys()
         kept = self._hosts.report(said, self._clock.now())
         for group, fields in said.groups.items():
             if _NEWS & fields.keys():
@@ -94,9 +94,6 @@ class Answers:
         for group in gone:
             self._tell(News(group=family(group)))
         return messages.kept_written(kept)
-
-    def _known(self, host: str) -> set[str]:
-        return {group for state in self._hosts.all() if state.id == host for group in state.groups}
 
     def waited_for(self) -> frozenset[str]:
         """Return the hosts for which commands wait."""

@@ -144,6 +144,9 @@ class Hosts(Protocol):
     def orders(self, host: str = "", *, only_open: bool = False) -> tuple[Order, ...]:
         """Return the commands of one host or of all, in their order; or those only that have no result."""
 
+    def groups(self, host: str) -> frozenset[str]:
+        """Return of which groups a host says something."""
+
     def sightings(self) -> tuple[Sighting, ...]:
         """Return how all hosts stand, without what they said: that may be much."""
 

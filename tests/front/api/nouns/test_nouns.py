@@ -114,6 +114,8 @@ def test_a_policy_is_what_was_asked_for_and_goes(server: Served) -> None:
         ({"bascule": {"retention": "for ever"}}, "for ever"),
         ({"bascule": {"agent": "/run/agent"}}, "no sockets of a host"),
         ({"bascule": {"resyncHours": "tea time"}}, "tea time"),
+        ({"bascule": {"recoveryPointThresholdInMinutes": 0}}, "an RPO of 0 s cannot be kept"),
+        ({"recoveryPointHistoryDuration": 2, "bascule": {"retention": "4h:all"}}, "both say what is kept"),
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(server: Served, more: dict[str, object], why: str) -> None:

@@ -68,11 +68,17 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
     hours = ask.number(
         *way, "applicationConsistentSnapshotFrequencyInHours", default=before.app_consistent_seconds // _HOUR
     )
+    minutes = ask.number(*way, "bascule", "recoveryPointThresholdInMinutes", default=-1)
+    threshold = max(before.rpo_threshold_seconds, interval) if minutes < 0 else minutes * _MINUTE
     history = ask.number(*way, "recoveryPointHistoryDuration", default=-1)
+    if history >= 0 and ask.text(*way, "bascule", "retention"):
+        raise TurnedAway(
+            "recoveryPointHistoryDuration and bascule.retention both say what is kept", cure="leave one out"
+        )
     policy = replace(
         before,
         interval_seconds=interval,
-        rpo_threshold_seconds=max(before.rpo_threshold_seconds, interval),
+        rpo_threshold_seconds=threshold,
         app_consistent_seconds=hours * _HOUR,
         first_copy_at=ask.text(*way, "onlineReplicationStartTime", default=before.first_copy_at),
         retention=before.retention if history < 0 else _ladder(history),
@@ -81,10 +87,8 @@ def _put(ask: Ask, name: str, before: Policy, part: str) -> Answer:
 
 
 def _ours(ask: Ask, before: Policy, *way: str) -> Policy:
-    minutes = ask.number(*way, "recoveryPointThresholdInMinutes", default=0)
     return replace(
         before,
-        rpo_threshold_seconds=minutes * _MINUTE if minutes else before.rpo_threshold_seconds,
         retention=ask.text(*way, "retention", default=before.retention),
         resync_hours=ask.text(*way, "resyncHours", default=before.resync_hours),
         agent=ask.text(*way, "agent", default=before.agent),
