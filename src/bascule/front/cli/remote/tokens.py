@@ -137,7 +137,8 @@ def _refused(request: Request, error: HTTPError) -> BasculeError:
     except (ValueError, AttributeError, OSError):
         why = str(error.reason)
     if error.code == 429 or error.code >= 500:
-        return Unavailable(f"{request.host} does not sign anybody in: {why}", cure="try again in a minute")
+        later = "a quarter of an hour" if error.code == 429 else "a minute"
+        return Unavailable(f"{request.host} does not sign anybody in: {why}", cure=f"try again in {later}")
     if kind == "authorization_pending":
         return Refused("nobody has agreed to the code yet", cure="go on asking", code=PENDING)
     if kind == "expired_token":

@@ -16,7 +16,7 @@ app = typer.Typer(
     name="alert",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Who is told by mail of what happens in a vault. It is the worst of what `bascule event ls` shows.",
+    help="Who is told by mail of the worst of what `bascule event ls` shows, and of what is over.",
 )
 _ONLY = "defaultAlertSetting"
 
