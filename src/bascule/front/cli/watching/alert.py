@@ -16,7 +16,8 @@ app = typer.Typer(
     name="alert",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Who is told by mail of the worst of what `bascule event ls` shows, and of what is over.",
+    help="Who is told by mail of what happens in a vault. Of what `bascule event ls` shows it is the"
+    " worst, and what is over.",
 )
 _ONLY = "defaultAlertSetting"
 
