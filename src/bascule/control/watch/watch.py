@@ -19,7 +19,7 @@ from bascule.model.items import name_of
 from bascule.model.policies import Policy
 from bascule.model.vault.fabric import ProtectableItem, Server
 from bascule.model.vault.item import ProtectedItem, Protection
-from bascule.model.vault.signs.disk import Disk, disks_said
+from bascule.model.vault.signs.disk import disks_said
 from bascule.model.vault.signs.event import Condition, Event, Health
 from bascule.model.vault.signs.health import Facts, item_conditions, server_conditions
 from bascule.ports.catalog import Books, Catalog
@@ -54,7 +54,6 @@ class Watch:
         self._clock = clock
         self._looked_at = clock.monotonic()
         self._states: Mapping[str, HostState] = {}
-        self._disks: dict[str, tuple[Facts, tuple[Disk, ...]]] = {}
         self.failures = 0
 
     def run(self, over: Flag, every_seconds: float = 5.0) -> None:
@@ -107,19 +106,8 @@ class Watch:
             tuple(one for id, one in before.items() if id not in wrong),
             tuple(one for id, one in machines.items() if listed.get(id) != one),
             tuple(one for id, one in listed.items() if id not in machines),
-            tuple(self._with_disks(said)),
+            tuple(_with_disks(said)),
         )
-
-    def _with_disks(self, said: Said) -> Iterator[ProtectedItem]:
-        """Yield items that have other disks than is known, with them. Until somebody names any they stay."""
-        for item, facts in said:
-            if facts is None or item.protection is Protection.UNPROTECTED:
-                continue
-            before = self._disks.get(item.id)
-            if before is None or before[0] is not facts:  # the same facts name the same disks
-                before = self._disks[item.id] = (facts, disks_said(facts))
-            if before[1] and before[1] != item.disks:
-                yield replace(item, disks=before[1])
 
     def _write(self, books: Books, vault: str, changes: Changes) -> None:
         now = self._clock.now()
@@ -153,6 +141,14 @@ def _silent(
     for server in servers.values():
         state = states.get(server.id)
         yield from server_conditions(server, state.seen_at if state else None, now)
+
+
+def _with_disks(said: Said) -> Iterator[ProtectedItem]:
+    """Yield items that have other disks than is known, with them. Until somebody names any they stay."""
+    for item, facts in said:
+        disks = disks_said(facts) if facts and item.protection is not Protection.UNPROTECTED else ()
+        if disks and disks != item.disks:
+            yield replace(item, disks=disks)
 
 
 def _ill(said: Said, policies: Mapping[str, Policy], now: float) -> Iterator[Condition]:
