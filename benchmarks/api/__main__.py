@@ -3,9 +3,8 @@
 The clients are on the machine of the server, so their share of its processors is in the times; requests are
 counted by the seconds of processor that the server itself used. The two are asked in turn, round after round,
 so that both have the same neighbours, and medians are told. No host is there to say how the machines are, so
-something is wrong with each of them: that is in the pages, and the server goes on looking after it. What it
-spends so by the second whether it is asked or not is taken off in a figure of its own (``answered``): on a
-loaded machine, where a second has few answers in it, much of the other figure is that.
+something is wrong with each of them: that is in the pages, and the server goes on looking after it, which
+counts as well.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from lab.servers.vaults import MAIN, VaultServer
 from lab.waiting import wait_until
 
 _STARTS = 7
-_IDLE_SECONDS = 20.0
 
 
 def main() -> int:
@@ -54,9 +52,6 @@ def main() -> int:
 def _listed(folder: Path, chosen: argparse.Namespace) -> None:
     latency = Report(Figure("list-p95", "ms", bench="api"))
     rate = Report(Figure("list-per-cpu-second", "requests/CPU-s", more_is_better=True, bench="api"))
-    answered = Report(
-        Figure("list-answered-per-cpu-second", "requests/CPU-s", more_is_better=True, bench="api")
-    )
     with VaultServer(folder / "srv", log="error") as server:
         server.stop()
         for left in server.folder.glob("catalog.db*"):
@@ -77,14 +72,12 @@ def _listed(folder: Path, chosen: argparse.Namespace) -> None:
                 OURS: ({**plan, "port": port, "pages": pages, "headers": headers}, server.pid),
                 "bare-fastapi": ({**plan, "port": bare_port, "pages": names, "headers": {}}, bare),
             }
-            idle = {who: _idle(pid) for who, (_, pid) in asks.items()}
             for _ in range(chosen.rounds):
                 for who, (asking, pid) in asks.items():
-                    took, spent, lasted = _asked(asking, pid)
+                    took, spent = _asked(asking, pid)
                     latency.add(who, p95(took))
                     rate.add(who, len(took) / spent)
-                    answered.add(who, len(took) / (spent - idle[who] * lasted))
-    print(*latency.lines(), *rate.lines(), *answered.lines(), sep="\n", flush=True)
+    print(*latency.lines(), *rate.lines(), sep="\n", flush=True)
 
 
 def _all_told(server: VaultServer, items: int) -> bool:
@@ -124,22 +117,15 @@ def _walked(server: VaultServer, port: int, authority: Path, kept: Path) -> tupl
     return headers, pages
 
 
-def _idle(server: int) -> float:
-    """Return the seconds of processor that a server spends in a second while nobody asks it."""
-    before, began = spent_seconds(server), time.monotonic()
-    time.sleep(_IDLE_SECONDS)
-    return (spent_seconds(server) - before) / (time.monotonic() - began)
-
-
-def _asked(plan: dict[str, object], server: int) -> tuple[list[float], float, float]:
-    """Let clients ask; return what they saw, the seconds of processor it cost the server, and all seconds."""
-    before, began = spent_seconds(server), time.monotonic()
+def _asked(plan: dict[str, object], server: int) -> tuple[list[float], float]:
+    """Let clients ask, and return what they saw and the seconds of processor that it cost the server."""
+    before = spent_seconds(server)
     command = [sys.executable, "-m", "benchmarks.api.clients"]
     said = subprocess.run(command, input=json.dumps(plan).encode(), stdout=subprocess.PIPE, check=True).stdout
-    spent, lasted, found = spent_seconds(server) - before, time.monotonic() - began, json.loads(said)
+    spent, found = spent_seconds(server) - before, json.loads(said)
     if found["wrong"]:
         raise RuntimeError(f"answered {set(found['wrong'])}")
-    return found["took"], spent, lasted
+    return found["took"], spent
 
 
 def _free_port() -> int:
