@@ -40,7 +40,7 @@ def config(app: FastAPI, certificate: Path, key: Path, refuse: Refuse) -> uvicor
     """Return how the API is served; ``refuse`` hears in its thread of who was, and returns at once."""
     return uvicorn.Config(
         app,
-        http=partial(_Client, refuse),  # type: ignore[arg-type]  # called as the class is
+        http=_client_for(refuse),
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -54,6 +54,16 @@ def config(app: FastAPI, certificate: Path, key: Path, refuse: Refuse) -> uvicor
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
+
+
+def _client_for(refuse: Refuse) -> type[asyncio.Protocol]:
+    """Return what is made for each connection, which the server makes of a class and its own words."""
+
+    class Client(_Client):
+        def __init__(self, **usual: Any) -> None:
+            super().__init__(refuse, **usual)
+
+    return Client
 
 
 class Entrance(socket.socket):
@@ -128,7 +138,8 @@ class _Client(H11Protocol):
         self._unfinished: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed by its base
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # of TCP or TLS, as our socket is
         super().connection_made(transport)
         self._await_head()
 
