@@ -18,6 +18,7 @@ from bascule.model.errors import Damaged, Fenced, Unavailable
 from bascule.model.vault.commands import Result
 from bascule.ports.vault.audit import Deed
 from bascule.ports.vault.postings import Posting
+from bascule.wire.control.messages import Report
 from tests.contracts.hosts import NOW, HostsContract, certificate
 from tests.servers.postgres import Postgres
 
@@ -42,6 +43,27 @@ class TestSqlHosts(HostsContract):
             other.admit(certificate(), NOW)
         assert [order.command.id for order in joined.orders()] == ["o1"]
         assert joined.all()[0].seen_at == NOW
+
+    def test_what_a_database_lost_is_not_taken_for_what_came_after(
+        self, joined: SqlHosts, database: SqliteDatabase
+    ) -> None:
+        joined.report(Report("h1", 1, 0, {"web": {"n": 1}}), NOW)
+        with database.read() as rows:
+            before = {
+                table: rows.execute(f"SELECT * FROM {table}").fetchall() for table in ("sight", "facts")
+            }
+        joined.report(Report("h1", 2, 1, {"web": {"n": 2}}), NOW + 1)
+        joined.report(Report("h1", 3, 2, {"web": {"n": 3}}), NOW + 2)
+        known = {"h1": joined.all()[0]}
+        with database.write() as rows:
+            for table, held in before.items():
+                rows.execute(f"DELETE FROM {table}")
+                rows.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(held[0]))})", held)
+        assert joined.report(Report("h1", 4, 3), NOW + 3) == 0, "the host is to say everything"
+        joined.report(Report("h1", 5, 0, {"web": {"n": 4}}), NOW + 4)
+        assert joined.all(known) == joined.all()
+        joined.report(Report("h1", 6, 5, {"web": {"n": 5}}), NOW + 5)
+        assert joined.all(known) == joined.all()
 
 
 @pytest.fixture(scope="module")

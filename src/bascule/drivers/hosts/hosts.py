@@ -148,6 +148,10 @@ class SqlHosts:
             kept, revision = found or (0, 0)
             if report.since not in (0, kept):
                 return 0
+            if report.since == 0:
+                # Not one more: a database that lost its newest writes would count to the same numbers again,
+                # over other facts, under a server that lives on. Its hosts say everything anew then.
+                revision = max(revision, int(now * 1000))
             revision += _changes(report)
             if report.since == 0:
                 rows.execute("DELETE FROM facts WHERE host=?", (report.host,))
@@ -186,7 +190,7 @@ class SqlHosts:
                 if before is not None and before.revision == revision:
                     said = (before.groups, before.machines)
                 else:
-                    said = _said(rows, host, before)
+                    said = _said(rows, host, before if before and before.revision < revision else None)
                 stands = (host, name, at, until, bool(is_revoked), seen, number)
                 states.append(HostState(*stands, said[0], key, said[1], revision))
         return tuple(states)
