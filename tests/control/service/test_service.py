@@ -20,6 +20,7 @@ from bascule.model.vault.item import Command, Protection, Side
 from bascule.model.vault.job import Act, JobId, JobState
 from bascule.model.vault.route import Route
 from bascule.model.vault.signs.alerts import AlertSettings
+from bascule.model.vault.signs.disk import Disk
 from bascule.model.vault.signs.event import Event, Health
 from bascule.model.vault.vault import Vault
 from tests.control.service.desks import ANNA, OTTO, OWNER, RITA, ROUTE, desks
@@ -274,7 +275,10 @@ def test_an_item_is_forgotten_once_it_is_not_protected_and_may_come_again(
         service.items.enable(ANNA, "north", "shop", ROUTE)
     service.items.command(ANNA, "north", job.item, Command.DISABLE)
     node.settled()
+    with node.catalog.writing() as books:
+        books.items.save(replace(books.items.get("north", job.item), disks=(Disk("disk0", 1 << 30),)))
     assert service.items.enable(ANNA, "north", "shop", ROUTE).item == job.item
+    assert service.items.get(ANNA, "north", job.item).disks == (), "they were another machine's, maybe"
     node.settled()
     service.items.command(ANNA, "north", job.item, Command.DISABLE)
     node.settled()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bascule.model.policies import Policy
 from bascule.model.vault.item import Command, ProtectedItem, Protection
 from bascule.model.vault.job import Act, Job, JobState
 from bascule.model.vault.signs.event import Health
+from bascule.ports.catalog import Books, Catalog
 from tests.control.service.desks import ANNA, ROUTE, desks
 from tests.control.vaults import Node
 
@@ -43,6 +45,21 @@ class Scene:
 
     def item(self) -> ProtectedItem:
         return self.service.items.get(ANNA, "north", self.id)
+
+
+class Meanwhile:
+    """A catalog in which something happens before a look that found something comes to writing."""
+
+    def __init__(self, catalog: Catalog, happens: Callable[[], object]) -> None:
+        self._catalog = catalog
+        self._happens = happens
+        self.engine = catalog.engine
+        self.reading = catalog.reading
+        self.close = catalog.close
+
+    def writing(self) -> AbstractContextManager[Books]:
+        self._happens()
+        return self._catalog.writing()
 
 
 @pytest.fixture
@@ -75,6 +92,25 @@ def test_a_machine_that_has_a_job_is_told_when_that_has_ended(scene: Scene) -> N
     scene.give(Command.RESYNC)
     [job] = scene.look()
     assert job.state is JobState.SUCCEEDED
+
+
+def test_of_two_servers_that_find_a_change_at_once_one_tells(scene: Scene) -> None:
+    other = Following(Meanwhile(scene.node.catalog, scene.look), scene.node.jobs)
+    scene.change(CHANGED)
+    other.look()
+    assert len(scene.look()) == 1
+
+
+def test_a_machine_that_is_given_a_job_meanwhile_is_told_after_it(scene: Scene) -> None:
+    def resync() -> None:
+        scene.service.items.command(ANNA, "north", scene.id, Command.RESYNC)
+
+    scene.node.sites.fail("resync", "unavailable")
+    scene.change(CHANGED)
+    Following(Meanwhile(scene.node.catalog, resync), scene.node.jobs).look()
+    scene.node.sites.fail("resync")
+    scene.node.settled()
+    assert len(scene.look()) == 1
 
 
 def test_a_machine_that_is_failed_over_is_told_when_that_is_taken_back(scene: Scene) -> None:

@@ -204,6 +204,24 @@ class TestQemu(MachineContract):
         host.must_be_clean()
 
 
+def test_a_record_that_stands_still_is_believed_only_if_another_went_on(tmp_path: Path) -> None:
+    host = Qemu(tmp_path, "iothreads")
+    try:
+        machine = host.adopt()
+        machine.settle({})
+        first = machine.freeze({})
+        first.keep()
+        old, since = "bascule-left-over", first.tracking["disk0"]
+        host.owner.execute("block-dirty-bitmap-add", node="d0", name=old, disabled=True)
+        host.owner.execute("block-dirty-bitmap-disable", node="d0", name=since)
+        machine.close()
+        machine = host.adopt()
+        assert set(machine.settle(first.tracking)) == {"disk1"}
+        machine.close()
+    finally:
+        host.end()
+
+
 @pytest.fixture
 def qemu(tmp_path: Path) -> Iterator[Qemu]:
     made = Qemu(tmp_path)
