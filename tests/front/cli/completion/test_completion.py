@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bascule.front.cli.completion import names
-from bascule.front.cli.remote import trust
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk
+from tests.front.cli.remote.signed import owners
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def signed_in(desk: Desk, server: Served) -> Desk:
-    made = server.people["root"]
-    known = {"BASCULE_CLIENT_ID": made.principal.id, "BASCULE_CLIENT_SECRET": made.secret}
-    shown = trust.fingerprint(Path(server.authority).read_text())
-    desk.ok("login", server.base, "--fingerprint", shown, settings=desk.settings | known)
+    owners(desk, server)
     desk.ok("vault", "use", "north")
     return desk
 

@@ -13,26 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from bascule.front.cli.remote import trust
 from tests.front.api import certificates
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk
+from tests.front.cli.remote.signed import fingerprint, settings
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
     with served(tmp_path_factory.mktemp("login")) as found:
         yield found
-
-
-def settings(desk: Desk, server: Served, name: str = "root", **more: str) -> dict[str, str]:
-    made = server.people[name]
-    known = {"BASCULE_CLIENT_ID": made.principal.id, "BASCULE_CLIENT_SECRET": made.secret}
-    return desk.settings | known | more
-
-
-def shown(server: Served) -> str:
-    return trust.fingerprint(Path(server.authority).read_text())
 
 
 @contextmanager
@@ -57,9 +47,9 @@ def test_a_server_is_trusted_by_its_fingerprint_and_the_profile_is_for_its_owner
     desk: Desk, server: Served
 ) -> None:
     done = desk.ok(
-        "login", server.base, "--fingerprint", shown(server), "--json", settings=settings(desk, server)
+        "login", server.base, "--fingerprint", fingerprint(server), "--json", settings=settings(desk, server)
     )
-    assert done.document["fingerprint"] == shown(server)
+    assert done.document["fingerprint"] == fingerprint(server)
     folder = desk.path(".config/bascule")
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -73,7 +63,7 @@ def test_another_fingerprint_is_refused_before_the_secret_is_said(desk: Desk, se
         *("login", server.base, "--fingerprint", "00:11", "--json"), settings=settings(desk, server)
     )
     assert (done.code, done.error["code"]) == (2, "other-authority")
-    assert shown(server) in done.error["message"]
+    assert fingerprint(server) in done.error["message"]
     assert not desk.path(".config").exists()
 
 
@@ -86,7 +76,7 @@ def test_nobody_is_trusted_where_nobody_can_compare(desk: Desk, server: Served) 
 def test_an_authority_that_changed_is_refused_with_cause_and_cure(
     desk: Desk, server: Served, tmp_path: Path
 ) -> None:
-    desk.ok("login", server.base, "--fingerprint", shown(server), settings=settings(desk, server))
+    desk.ok("login", server.base, "--fingerprint", fingerprint(server), settings=settings(desk, server))
     with stranger(tmp_path) as base:
         profiles = desk.path(".config/bascule/profiles.json")
         profiles.write_text(profiles.read_text().replace(server.base, base))
@@ -100,7 +90,7 @@ def test_an_authority_that_changed_is_refused_with_cause_and_cure(
 def test_a_wrong_secret_keeps_nothing(desk: Desk, server: Served) -> None:
     desk.path("secret").write_text("wrong\n")
     done = desk.run(
-        *("login", server.base, "--fingerprint", shown(server), "--secret-file", desk.path("secret")),
+        *("login", server.base, "--fingerprint", fingerprint(server), "--secret-file", desk.path("secret")),
         "--json",
         settings=settings(desk, server),
     )
@@ -109,7 +99,7 @@ def test_a_wrong_secret_keeps_nothing(desk: Desk, server: Served) -> None:
 
 
 def test_a_token_that_is_not_taken_any_more_is_replaced(desk: Desk, server: Served) -> None:
-    desk.ok("login", server.base, "--fingerprint", shown(server), settings=settings(desk, server))
+    desk.ok("login", server.base, "--fingerprint", fingerprint(server), settings=settings(desk, server))
     token = desk.path(".config/bascule/default.token.json")
     said = json.loads(token.read_text())
     token.write_text(json.dumps(said | {"token": said["token"][:-4] + "AAAA"}))
@@ -120,7 +110,7 @@ def test_a_token_that_is_not_taken_any_more_is_replaced(desk: Desk, server: Serv
 def test_a_profile_that_is_forgotten_leaves_nothing(desk: Desk, server: Served) -> None:
     for name in ("one", "two"):
         desk.ok(
-            *("login", server.base, "--fingerprint", shown(server), "--profile", name),
+            *("login", server.base, "--fingerprint", fingerprint(server), "--profile", name),
             settings=settings(desk, server),
         )
     desk.ok("logout", "--profile", "two")

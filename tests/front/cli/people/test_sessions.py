@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import requests
@@ -14,10 +13,10 @@ from bascule.apps.chance import SystemClock
 from bascule.apps.command_line import run
 from bascule.apps.tools import SystemTools
 from bascule.control.service.people import users
-from bascule.front.cli.remote import trust
 from tests.control.service.desks import OWNER
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk, Done
+from tests.front.cli.remote.signed import fingerprint
 
 PASSWORD = "correct horse battery"
 
@@ -38,10 +37,6 @@ class Pausing(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         self._meanwhile()
-
-
-def fingerprint(server: Served) -> str:
-    return trust.fingerprint(Path(server.authority).read_text())
 
 
 def words(server: Served, *more: str) -> list[str]:

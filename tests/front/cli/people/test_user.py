@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bascule.front.cli.remote import trust
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk, Done
+from tests.front.cli.remote.signed import fingerprint, owners
 
 PASSWORD = "correct horse battery"
 
@@ -23,15 +23,11 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def owner(desk: Desk, server: Served) -> Desk:
     """A desk at which the owner of the server signed in."""
-    made = server.people["root"]
-    known = {"BASCULE_CLIENT_ID": made.principal.id, "BASCULE_CLIENT_SECRET": made.secret}
-    desk.ok(*login(server), settings=desk.settings | known)
-    return desk
+    return owners(desk, server)
 
 
 def login(server: Served, *more: str | Path) -> tuple[str | Path, ...]:
-    shown = trust.fingerprint(Path(server.authority).read_text())
-    return ("login", server.base, "--fingerprint", shown, *more, "--json")
+    return ("login", server.base, "--fingerprint", fingerprint(server), *more, "--json")
 
 
 def signed_in(desk: Desk, server: Served, user: str, file: Path) -> Done:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from bascule.front.cli.remote import trust
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk
+from tests.front.cli.remote.signed import owners
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def owner(desk: Desk, server: Served) -> Desk:
     """A desk at which the owner of the server signed in."""
-    made = server.people["root"]
-    known = {"BASCULE_CLIENT_ID": made.principal.id, "BASCULE_CLIENT_SECRET": made.secret}
-    shown = trust.fingerprint(Path(server.authority).read_text())
-    desk.ok("login", server.base, "--fingerprint", shown, settings=desk.settings | known)
-    return desk
+    return owners(desk, server)
 
 
 @pytest.mark.slow
