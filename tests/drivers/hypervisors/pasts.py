@@ -9,8 +9,8 @@ and the source must be that image, byte for byte. Then the instant is kept, give
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -125,12 +125,10 @@ class Past:
     @contextmanager
     def _beside(self, count: int) -> Iterator[None]:
         """Go on while something is read."""
-        beside = threading.Thread(target=self._go_on, args=(count,))
-        beside.start()
-        try:
+        with ThreadPoolExecutor(1) as crew:
+            beside = crew.submit(self._go_on, count)
             yield
-        finally:
-            beside.join()
+            beside.result()
 
     def _go_on(self, count: int) -> None:
         for _ in range(count):
