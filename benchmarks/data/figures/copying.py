@@ -2,6 +2,7 @@
 
 In each round a runner gets an empty store and the whole chain, then its store
 is deleted. The order turns by one each round, so that nobody always runs first.
+Beside them runs what no copy of our form can do without: the native calls alone, the floor of ``full``.
 Sources, and for ``restore`` the stores, are in the page cache; for
 ``restore-cold`` the stores are evicted from it first.
 """
@@ -18,6 +19,7 @@ from .. import images
 from ..bench import Bench
 from ..process import Cost, say, synced
 from ..runner import Room, Runner
+from .ceiling import natives
 from .memory import memory
 
 FIGURES: Final = (
@@ -55,6 +57,12 @@ class Chain:
                     self._restore(runner, room, source, figure)
             if verify and not (self._bench.wants("restore") or self._bench.wants("restore-cold")):
                 self._restore(runner, room, source, "")
+
+    def floor(self) -> None:
+        """Take the native calls of a full copy alone."""
+        with self._bench.room("natives") as room:
+            images.warm(self._image.before)
+            self._keep("full", "natives", self._timed(lambda: natives(self._image.before, room)))
 
     def _full(self, runner: Runner, room: Room) -> Path:
         images.warm(room.disk)
@@ -106,6 +114,8 @@ def measure(bench: Bench, runners: Iterable[Runner]) -> None:
         say(f"round {number + 1} of {bench.rounds}")
         for runner in order:
             chain.turn(runner, verify=number == 0)
+        if bench.compares("natives"):
+            chain.floor()
         order.append(order.pop(0))
     bench.emit(*chain.reports.values())
     bench.emit(*(memory(name, peak) for name, peak in chain.peaks.items()))

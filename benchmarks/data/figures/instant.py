@@ -4,12 +4,14 @@ In order over the mixed image, which is what a hydration or a first backup reads
 and, with random reads, over a dense one: holes would flatter a server that may
 answer them with twelve bytes. Every server starts anew for each measurement; the files under all
 of them are in the page cache. Peers: qemu-nbd on the raw image (no decoding at
-all), and on a zstd-compressed qcow2 (the platform's own way to keep it small).
+all), and on a zstd-compressed qcow2 (the platform's own way to keep it small). ``bare`` is the floor of a
+server of our form, with nothing around the native calls that could be left out.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import AbstractContextManager
 from functools import partial
@@ -31,7 +33,8 @@ NAMES: Final = ("serve-start", *IN_ORDER, *AT_RANDOM, "memory-serve")
 _HOT_BYTES: Final = 64 * images.MIB
 _SOON_S: Final = 0.1
 RAW: Final = "qemu-nbd-raw"
-WHO: Final = (OURS, RAW, "qemu-nbd-zstd-qcow2")
+BARE: Final = "bare"
+WHO: Final = (OURS, RAW, "qemu-nbd-zstd-qcow2", BARE)
 
 
 class _Servers:
@@ -41,27 +44,37 @@ class _Servers:
         room.mkdir()
         self._image = image
         self._small = room / "disk.qcow2"
+        self._bare_disk = room / "disk.sealed"
         self._store = Store(room)
         self.socket = socket_path("served")
         self._store.init()
         self._store.copy(image)
         convert = ["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd"]
         run(["qemu-img", *convert, image, self._small])
-        for file in (image, self._small, room / "store"):
+        with self._bare(1):
+            pass  # it seals the disk when it starts for the first time
+        for file in (image, self._small, self._bare_disk, room / "store"):
             images.warm(file)
 
     @property
     def address(self) -> str:
         return f"nbd+unix:///{EXPORT}?socket={self.socket}"
 
-    def of(self, who: str) -> AbstractContextManager[int]:
-        """Start a server; it is ready inside the block."""
+    def of(self, who: str, threads: int = 1) -> AbstractContextManager[int]:
+        """Start a server; it is ready inside the block. A bare one has ``threads`` for each connection."""
         if who == OURS:
             return self.ours()
+        if who == BARE:
+            return self._bare(threads)
         return self._qemu("raw", self._image) if who == RAW else self._qemu("qcow2", self._small)
 
     def ours(self) -> AbstractContextManager[int]:
         return self._store.serve(self.socket)
+
+    def _bare(self, threads: int) -> AbstractContextManager[int]:
+        program = [sys.executable, "-m", "benchmarks.data.programs.bare_server"]
+        place: list[str | Path] = [self._image, self._bare_disk, self.socket, str(threads)]
+        return serving([*program, *place], greets(self.socket))
 
     def _qemu(self, kind: str, file: Path) -> AbstractContextManager[int]:
         self.socket.unlink(missing_ok=True)
@@ -109,10 +122,10 @@ class _Bench:
 
     def read_at_random(self, servers: _Servers, who: str) -> None:
         """Cold over the whole disk, then hot over 64 MiB of a server that has read them once."""
-        with servers.of(who) as pid:
+        with servers.of(who, threads=2) as pid:
             self.cold.add(who, self._fio(servers.address))
             self._watch(who, pid)
-        with servers.of(who) as pid:
+        with servers.of(who, threads=2) as pid:
             self._fio(servers.address, "--rw=read", "--bs=1M", f"--size={_HOT_BYTES}")
             self.hot.add(who, self._fio(servers.address, f"--size={_HOT_BYTES}", "--norandommap"))
             self._watch(who, pid)

@@ -1,4 +1,7 @@
-"""A full copy into Azurite, beside putting as many bare objects of the same size there."""
+"""A full copy into Azurite, beside putting as many bare objects of the same size there.
+
+And beside the native calls alone with the same uploads: their floor on cores that the endpoint shares.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from benchmarks.report import OURS, Figure, Report
 from .. import images, tools
 from ..bench import Bench, alternate
 from ..ours import Store
-from ..process import listens_tcp, output, serving
+from ..process import listens_tcp, output, run, serving
 
 FIGURE: Final = Figure("upload", "MiB/s", more_is_better=True)
 _CONTAINER: Final = "bench"
@@ -44,7 +47,7 @@ def measure(bench: Bench) -> None:
             with _client(settings) as client:
                 client.create_container(_CONTAINER)
             turn = _Turn(image.before, room, settings, report)
-            alternate(bench.rounds, [turn.ours, turn.raw])
+            alternate(bench.rounds, [turn.ours, turn.natives, turn.raw])
     bench.emit(report)
 
 
@@ -67,6 +70,13 @@ class _Turn:
         cost = store.copy(self._source)
         self._stored = self._stored_bytes(f"{self._count}/")
         self._report.add(OURS, self._stored / images.MIB / cost.wall_s, cost.cpu_s)
+
+    def natives(self) -> None:
+        self._count += 1
+        program, place = "benchmarks.data.programs.natives", f"az://{_CONTAINER}/{self._count}"
+        cost = run([sys.executable, "-m", program, self._source, place], env=self._settings)
+        stored = self._stored_bytes(f"{self._count}/")
+        self._report.add("natives", stored / images.MIB / cost.wall_s, cost.cpu_s)
 
     def raw(self) -> None:
         count = max(1, self._stored // (16 * images.MIB))
