@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,36 +37,8 @@ class Steps:
         self._count = 0
         self._alone = threading.Lock()
 
-    def listen(self) -> None:
-        """Begin to count, for as long as the process lives."""
-        sys.addaudithook(self._hear)
-        plain, take = Monitor.run, self._take
-
-        def run(self: Monitor, commands: Sequence[Command]) -> list[Any]:
-            if told := [command.name for command in commands if not command.name.startswith(_LOOKS)]:
-                take(f"monitor {' '.join(told)}")
-            return plain(self, commands)
-
-        # Neither is an audit event: what a monitor is sent, and what the store's library does.
-        patch.object(Monitor, "run", run).start()
-        creates, deletes = RetryingStore.create, RetryingStore.delete
-
-        def create(self: RetryingStore, name: str, data: Buffer) -> None:
-            take(f"create {name}")
-            creates(self, name, data)
-
-        def delete(self: RetryingStore, names: Iterable[str]) -> None:
-            take("delete")
-            deletes(self, names)
-
-        patch.object(RetryingStore, "create", create).start()
-        patch.object(RetryingStore, "delete", delete).start()
-
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event in _EVENTS:
-            self._take(" ".join([event, *(str(word) for word in arguments[:2])]))
-
-    def _take(self, what: str) -> None:
+    def take(self, what: str) -> None:
+        """Write a step down, and stop if it is the one."""
         with self._alone:
             self._count += 1
             os.write(self._journal, f"{self._count} {what}\n".encode(errors="replace"))
@@ -74,10 +46,41 @@ class Steps:
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def listen(take: Callable[[str], None]) -> None:
+    """Have somebody told of each step before it is done, for as long as the process lives."""
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        if event in _EVENTS:
+            take(" ".join([event, *(str(word) for word in arguments[:2])]))
+
+    sys.addaudithook(hear)
+    plain = Monitor.run
+
+    def run(self: Monitor, commands: Sequence[Command]) -> list[Any]:
+        if told := [command.name for command in commands if not command.name.startswith(_LOOKS)]:
+            take(f"monitor {' '.join(told)}")
+        return plain(self, commands)
+
+    # Neither is an audit event: what a monitor is sent, and what the store's library does.
+    patch.object(Monitor, "run", run).start()
+    creates, deletes = RetryingStore.create, RetryingStore.delete
+
+    def create(self: RetryingStore, name: str, data: Buffer) -> None:
+        take(f"create {name}")
+        creates(self, name, data)
+
+    def delete(self: RetryingStore, names: Iterable[str]) -> None:
+        take("delete")
+        deletes(self, names)
+
+    patch.object(RetryingStore, "create", create).start()
+    patch.object(RetryingStore, "delete", delete).start()
+
+
 def main() -> None:
     """Be the command."""
     journal, last, *words = sys.argv[1:]
-    Steps(Path(journal), int(last)).listen()
+    listen(Steps(Path(journal), int(last)).take)
     main_with(words)
 
 

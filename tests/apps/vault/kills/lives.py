@@ -64,6 +64,10 @@ class Life:
     of_servers: str = "-"
     of_hosts: str = "-"
     steps: Steps = LIFE
+    machine: str = "one#web"
+    sides: Mapping[str, str] = field(
+        default_factory=lambda: {"source": HOME, "other": HOME, "recovery": AWAY}
+    )
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _hosts: dict[str, str] = field(default_factory=dict)
 
@@ -79,8 +83,8 @@ class Life:
             words = (self.desk.path("servers.deaths"), self.of_servers, self._folder(number))
             self._start("serving", *words, *doors, *told, *place)
             self._settle(number)
-        for name, side in (("source", HOME), ("other", HOME), ("recovery", AWAY)):
-            folder = self.desk.path(name)
+        for name, side in self.sides.items():
+            folder = self.desk.path(f"{name}-provider")
             done = self.desk.ok(
                 *("provider", "register", self.desk.path("join.key"), "--folder", folder),
                 *("--name", name, "--json"),
@@ -88,14 +92,7 @@ class Life:
             self._hosts[name] = done.document["host"]
             with ProviderFolder(folder).run():
                 pass
-            self._start(
-                "hosting",
-                folder,
-                self.desk.path("world.db"),
-                side,
-                self.desk.path("hosts.deaths"),
-                self.of_hosts,
-            )
+            self._begin_host(name, side, folder)
         self._wait(lambda: len(self.ask("fabrics.servers", vault=VAULT)) == len(self._hosts), "the hosts")
         return self
 
@@ -172,6 +169,10 @@ class Life:
             else:
                 return
 
+    def _begin_host(self, _name: str, side: str, folder: Path) -> None:
+        died = self.desk.path("hosts.deaths")
+        self._start("hosting", folder, self.desk.path("world.db"), side, died, self.of_hosts)
+
     def _start(self, what: str, *words: str | Path) -> None:
         log = self.desk.path("logs") / f"{what}-{len(self._processes)}"
         command = [sys.executable, "-m", f"tests.apps.vault.kills.{what}", *map(str, words)]
@@ -198,7 +199,9 @@ class Life:
             return
         self._insist("vaults.create", name=VAULT)
         self._insist("fabrics.create", vault=VAULT, name="paris")
-        self._insist("policies.put", vault=VAULT, name="quick", policy={"interval_seconds": 1})
+        self._insist(
+            "policies.put", vault=VAULT, name="quick", policy={"interval_seconds": 1, "resync_hours": "any"}
+        )
         key = self.ask("fabrics.invite", vault=VAULT, fabric="paris", lasts_seconds=600)
         self.desk.path("join.key").write_text(json.dumps(key))
 
@@ -213,11 +216,10 @@ class Life:
         if command is Command.ENABLE:
             route = {
                 "source": self._hosts["source"],
-                "machine": "one#web",
+                "machine": self.machine,
                 "recovery": self._hosts["recovery"],
             }
-            place = {"store": "points", "key_file": "main.key", "policy": "quick"}
-            self._insist("items.enable", vault=VAULT, name="web", **route, **place)
+            self._insist("items.enable", vault=VAULT, name="web", **route, **self._place(), policy="quick")
             return
         given = {**input}
         if "point" in given:
@@ -225,6 +227,9 @@ class Life:
         if "host" in given:
             given["host"] = self._hosts[given["host"]]
         self._insist("items.command", vault=VAULT, item=self.item, command=command, input=given)
+
+    def _place(self) -> dict[str, str]:
+        return {"store": "points", "key_file": "main.key"}
 
     def _settled(self) -> list[dict[str, Any]]:
         """Wait until no job goes on but one that waits for a person, and return all."""
