@@ -107,6 +107,7 @@ def test_a_file_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
         rows.execute("DROP TABLE server")
         rows.execute("DROP TABLE principals")
         rows.execute("DROP TABLE devices")
+        rows.execute("DROP TABLE ended")
         rows.execute("DROP INDEX ended_orders")
         rows.execute("ALTER TABLE orders DROP COLUMN ended_at")
         rows.execute("ALTER TABLE orders DROP COLUMN headway")

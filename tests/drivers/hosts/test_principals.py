@@ -54,6 +54,16 @@ class PrincipalsContract:
         kept.put(Principal("1", "anna", False, ()))
         assert kept.all() == (Principal("1", "anna", False, ()),)
 
+    def test_an_ended_session_is_known_to_all_until_it_would_be_over(
+        self, kept: SqlPrincipals, again: Again
+    ) -> None:
+        kept.end_session("a", 10.0, 1.0)
+        kept.end_session("a", 10.0, 1.0)
+        other = again()
+        assert (other.has_ended("a"), other.has_ended("b")) == (True, False)
+        other.end_session("b", 20.0, 10.0)
+        assert (kept.has_ended("a"), kept.has_ended("b")) == (False, True)
+
     def test_what_is_not_there_is_missing(self, kept: SqlPrincipals) -> None:
         for call in (lambda: kept.get("1"), lambda: kept.put(ANNA), lambda: kept.remove("1")):
             with pytest.raises(Missing):

@@ -78,7 +78,7 @@ COMMANDS = [
     ("principal",),
     *(("principal", verb) for verb in ("create", "renew", "forget", "remove", "ls")),
     ("user",),
-    *(("user", verb) for verb in ("add", "password", "remove", "ls")),
+    *(("user", verb) for verb in ("add", "password", "unlock", "remove", "ls")),
     ("role",),
     *(("role", verb) for verb in ("set", "remove", "ls")),
     ("restore",),

@@ -2,6 +2,7 @@
 
     server       one row: the server's id and the key that tokens are signed with
     principals   a row each; the secrets, as salted digests, are a document in it
+    ended        sessions that somebody ended, each until it would have been over by itself
 
 Servers that share a PostgreSQL are one to whoever signs in: same id, same key, same principals.
 """
@@ -77,6 +78,19 @@ class SqlPrincipals:
         with self._database.write() as rows:
             if rows.execute("DELETE FROM principals WHERE id=?", (id,)).rowcount != 1:
                 raise _missing(id)
+
+    def end_session(self, session: str, until: float, now: float) -> None:
+        """Write down that a session is over."""
+        with self._database.write() as rows:
+            rows.execute("DELETE FROM ended WHERE until <= ?", (now,))
+            rows.execute(
+                "INSERT INTO ended (session, until) VALUES (?, ?) ON CONFLICT DO NOTHING", (session, until)
+            )
+
+    def has_ended(self, session: str) -> bool:
+        """Tell whether somebody ended a session."""
+        with self._database.read() as rows:
+            return rows.execute("SELECT 1 FROM ended WHERE session=?", (session,)).fetchone() is not None
 
 
 _ALL = "SELECT id, name, is_owner, secrets, kind FROM principals"

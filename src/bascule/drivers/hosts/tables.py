@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-VERSION = 8
+VERSION = 9
 _FIRST = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, secret_digest TEXT NOT NULL, expires_at REAL NOT NULL, host TEXT NOT NULL);
@@ -63,6 +63,9 @@ _OF_VERSION_8 = """
 ALTER TABLE sight ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE facts ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
 """
+_OF_VERSION_9 = """
+CREATE TABLE ended (session TEXT PRIMARY KEY, until REAL NOT NULL);
+"""
 
 STEPS = (
     _FIRST,
@@ -73,6 +76,7 @@ STEPS = (
     _OF_VERSION_6,
     _OF_VERSION_7,
     _OF_VERSION_8,
+    _OF_VERSION_9,
 )
 
 

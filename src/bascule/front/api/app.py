@@ -61,6 +61,8 @@ def application(desks: Desks, ids: Ids) -> FastAPI:
         app.add_api_route(form, door.token, methods=["POST"])
     for form in ("/{tenant}/oauth2/v2.0/devicecode", "/{tenant}/oauth2/devicecode"):
         app.add_api_route(form, door.device, methods=["POST"])
+    for form in ("/{tenant}/oauth2/v2.0/revoke", "/{tenant}/oauth2/revoke"):
+        app.add_api_route(form, door.revoke, methods=["POST"])
     app.add_api_route("/common/userrealm/{user}", door.realm)
     app.add_api_route("/device", door.ask_for_device)
     app.add_api_route("/device", door.agree_to_device, methods=["POST"])
@@ -106,6 +108,14 @@ class _Door:
                 self._unknown_tenant(tenant)
                 or signing_in.token(desks.identity, desks.users, _base(request), data, said)
             ),
+        )
+
+    def revoke(self, request: Request, tenant: str, body: Body) -> Response:
+        """End a session."""
+        return self._for_strangers(
+            request,
+            body,
+            lambda data: self._unknown_tenant(tenant) or signing_in.ended(self._desks.users, data),
         )
 
     def device(self, request: Request, tenant: str, body: Body) -> Response:

@@ -47,6 +47,11 @@ class Filter:
             terms.append((found[1].casefold(), found[2].casefold(), found[3].casefold()))
         return cls(tuple(terms))
 
+    def is_below(self, word: str, value: str) -> bool:
+        """Is a value of a word too small, and so each that is smaller?"""
+        least = [said for name, how, said in self.terms if name == word and how in ("ge", "gt", "eq")]
+        return any(value.casefold() < said for said in least)
+
     def allows(self, facts: Mapping[str, str]) -> bool:
         """Does a thing meet all of it?"""
         return all(_COMPARE[how](facts[word].casefold(), value) for word, how, value in self.terms)

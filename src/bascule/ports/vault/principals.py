@@ -35,3 +35,9 @@ class Principals(Protocol):
 
     def remove(self, id: str) -> None:
         """Remove a principal, or raise Missing."""
+
+    def end_session(self, session: str, until: float, now: float) -> None:
+        """Write down that a session is over, to be known until then, and forget older ones."""
+
+    def has_ended(self, session: str) -> bool:
+        """Tell whether somebody ended a session."""

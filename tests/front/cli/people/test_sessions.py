@@ -13,6 +13,8 @@ from bascule.apps.chance import SystemClock
 from bascule.apps.command_line import run
 from bascule.apps.tools import SystemTools
 from bascule.control.service.people import users
+from bascule.control.service.people.doorkeeper import Session
+from bascule.model.errors import Unavailable
 from tests.control.service.desks import OWNER
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk, Done
@@ -107,6 +109,31 @@ def test_a_session_goes_on_without_its_token_until_it_is_over(desk: Desk, server
     assert [path.name for path in desk.path(".config/bascule").iterdir()] == ["profiles.json"]
 
 
+@pytest.mark.slow
+def test_who_signs_out_ends_the_session_wherever_a_copy_of_it_is(desk: Desk, server: Served) -> None:
+    assert by_password(desk, server, PASSWORD).code == 0
+    assert by_password(desk, server, PASSWORD, profile="other").code == 0
+    copied = {path.name: path.read_bytes() for path in desk.path(".config/bascule").iterdir()}
+    assert desk.ok("logout", "--profile", "own", "--json").document["sessionEnded"]
+    for name, data in copied.items():
+        desk.path(f".config/bascule/{name}").write_bytes(data)
+    assert desk.run("vault", "ls", "--profile", "own", "--json").error["code"] == "session-over"
+    desk.path(".config/bascule/own.token.json").unlink(missing_ok=True)
+    assert desk.run("vault", "ls", "--profile", "own", "--json").error["code"] == "session-over"
+    desk.ok("vault", "ls", "--profile", "other")
+
+
+@pytest.mark.slow
+def test_a_profile_is_forgotten_though_its_server_is_away(desk: Desk, server: Served) -> None:
+    assert by_password(desk, server, PASSWORD).code == 0
+    path = desk.path(".config/bascule/profiles.json")
+    path.write_text(path.read_text().replace(server.base, "https://127.0.0.1:9"))
+    done = desk.ok("logout", "--profile", "own")
+    assert "was not ended: 127.0.0.1:9 does not answer" in done.err
+    assert done.out == "Profile own is forgotten.\n"
+    assert json.loads(path.read_text())["profiles"] == {}
+
+
 @pytest.mark.parametrize(("user", "password"), [("gina", "wrong"), ("nobody", PASSWORD)])
 def test_a_wrong_password_keeps_nothing(desk: Desk, server: Served, user: str, password: str) -> None:
     done = by_password(desk, server, password, user=user)
@@ -128,6 +155,25 @@ def test_a_device_waits_until_somebody_agrees_to_its_code(desk: Desk, server: Se
     assert (done.code, len(paused), done.document["user"]) == (0, 2, "gina")
     assert f"{server.base}/device" in done.err
     desk.ok("vault", "ls")
+
+
+@pytest.mark.slow
+def test_a_device_waits_for_a_server_that_does_not_answer_for_a_while(
+    desk: Desk, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(self: users.UserDesk, secret: str, client: str) -> Session:
+        asked.append(secret)
+        if len(asked) < 3:
+            raise Unavailable("the database is away", cure="wait")
+        return arrived(self, secret, client)
+
+    arrived = users.UserDesk.arrived
+    monkeypatch.setattr(users.UserDesk, "arrived", away)
+    done = by_device(desk, server, lambda code: agree(server, code) if len(asked) == 2 else None)
+    assert (done.code, len(asked)) == (0, 3)
+    assert done.err.count("asking on") == 1
 
 
 def test_a_device_to_which_nobody_agrees_in_time_keeps_nothing(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control.service.desks import OWNER
 from tests.front.api.serving import Served, served
 from tests.front.cli.conftest import Desk, Done
 from tests.front.cli.remote.signed import fingerprint, owners
@@ -66,6 +67,20 @@ def test_the_owner_gives_another_password_and_so_unlocks(owner: Desk, server: Se
     assert (ends[0], ends[-1], signed_in(owner, server, "hugo", first).code) == (2, 3, 3)
     owner.ok("user", "password", "hugo", "--out", second, "--profile", "default")
     assert signed_in(owner, server, "hugo", second).code == 0
+
+
+@pytest.mark.slow
+def test_the_owner_unlocks_whoever_has_the_right_password(owner: Desk, server: Served) -> None:
+    right, wrong = chosen(owner, "right", PASSWORD), chosen(owner, "wrong", "x")
+    owner.ok("user", "add", "lea", "--password-file", right)
+    for _ in range(11):
+        signed_in(owner, server, "lea", wrong)
+    assert signed_in(owner, server, "lea", right).code == 3
+    assert "may try again" in owner.ok("user", "unlock", "lea").out
+    assert signed_in(owner, server, "lea", right).code == 0
+    assert owner.run("user", "unlock", "lea", "--profile", "lea").code == 2
+    deeds = [(deed.who, deed.what, deed.code) for deed in server.service.vaults.deeds(OWNER, "")]
+    assert {("root", "unlock-user", ""), ("lea", "unlock-user", "not-permitted")} <= set(deeds)
 
 
 @pytest.mark.slow

@@ -55,6 +55,11 @@ class Attempts:
         with self._guard:
             self._count(name).failures = 0
 
+    def forget(self, name: str) -> None:
+        """Let somebody try as if they never had."""
+        with self._guard:
+            self._counts.pop(name, None)
+
     def _count(self, name: str) -> _Count:
         now = self._clock.monotonic()
         found = self._counts.get(name)

@@ -1,8 +1,8 @@
 """Who is let in: secrets are compared, tokens given out and read (R-OP-3).
 
 A token is good as long as the secret is by which it was got: who removes a principal or one of its secrets
-shuts it out at once, not when the token expires. What a token is for is a word in it, so
-none passes for another.
+shuts it out at once, not when the token expires; so does who ends the session of a person, of which each
+token got in it knows the id. What a token is for is a word in it, so none passes for another.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class Doorkeeper:
         return known
 
     def unlock(self, person: Principal) -> None:
-        """Forget how often somebody was wrong."""
-        self._attempts[person.kind].succeed(person.name)
+        """Forget how often somebody tried."""
+        self._attempts[person.kind].forget(person.name)
 
     def made_secret(self, text: str = "") -> tuple[str, Secret]:
         """Return the text of a new secret, drawn by lot unless it is given, and what is kept of it."""
@@ -118,20 +118,23 @@ class Doorkeeper:
         made = Secret(self._ids.random(8).hex(), salt, _digest(text, salt), now, now + SECRET_SECONDS)
         return text, made
 
-    def token(self, principal: Principal, secret: Secret) -> Token:
+    def token(self, principal: Principal, secret: Secret, session: str = "") -> Token:
         """Return a token for somebody who has a secret."""
         now = int(self._clock.now())
         lasts = min(TOKEN_SECONDS, int(secret.expires_at - now))
-        return Token(self._signed(principal, secret, "access", now + lasts), lasts)
+        return Token(self._signed(principal, secret, "access", now + lasts, _within(session)), lasts)
 
-    def session(self, person: Principal, secret: Secret, client: str, ends_at: int = 0) -> Session:
-        """Return a session of a person, which ends when it ends, however often tokens are got in it."""
+    def session(self, person: Principal, secret: Secret, client: str) -> Session:
+        """Begin a session of a person, which ends when it ends, however often tokens are got in it."""
+        ends_at = min(int(self._clock.now()) + SESSION_SECONDS, int(secret.expires_at))
+        return self._session(person, secret, client, self._ids.random(16).hex(), ends_at)
+
+    def _session(self, person: Principal, secret: Secret, client: str, id: str, ends_at: int) -> Session:
         now = int(self._clock.now())
-        ends_at = ends_at or min(now + SESSION_SECONDS, int(secret.expires_at))
         names = {"name": person.name, "preferred_username": person.name}
         told = {"aud": client[:_CLIENT_CHARACTERS_MAX], **names}
-        token = self.token(person, secret)
-        refresh = self._signed(person, secret, "refresh", ends_at)
+        token = self.token(person, secret, id)
+        refresh = self._signed(person, secret, "refresh", ends_at, _within(id))
         return Session(token, refresh, self._signed(person, secret, "id", now + TOKEN_SECONDS, told), person)
 
     def renewed(self, refresh: str, client: str) -> Session:
@@ -143,7 +146,19 @@ class Doorkeeper:
             self._gate.refused(Call(STRANGER, "renew-token", "", Right.READ), error)
             raise
         self._gate.seen(Call(Caller(person.name), "renew-token", "", Right.READ))
-        return self.session(person, secret, client, int(said["ends"]))
+        return self._session(person, secret, client, said.get("ses", ""), int(said["ends"]))
+
+    def end(self, token: str) -> None:
+        """End the session that a token was got in: from now on nothing of it is good. Others end nothing."""
+        try:
+            said, person = self._read(token, "refresh", "access")
+        except Refused as error:
+            self._gate.refused(Call(STRANGER, "end-session", "", Right.READ), error)
+            return
+        now = self._clock.now()
+        self._gate.seen(Call(Caller(person.name), "end-session", "", Right.READ))
+        if session := said.get("ses"):
+            self._principals.end_session(session, now + SESSION_SECONDS, now)
 
     def who(self, token: str) -> Caller:
         """Return who a token is of, or refuse it."""
@@ -154,16 +169,18 @@ class Doorkeeper:
             raise
         return Caller(found.name, found.is_owner)
 
-    def _read(self, token: str, use: str) -> tuple[Mapping[str, str], Principal]:
+    def _read(self, token: str, *uses: str) -> tuple[Mapping[str, str], Principal]:
         server, now = self._principals.server, self._clock.now()
         said = tokens.read(token, self._principals.key, issuer=server, audience=server, now=now)
-        if said.get("use") != use:
+        if said.get("use") not in uses:
             raise Refused("the token is for something else", cure="sign in", code="invalid-token")
         found = self.found(said.get("sub", ""))
         if found is None or not any(one.id == said.get("sid") for one in found.secrets):
             raise Refused(
                 "the token is of somebody who is not let in any more", cure="sign in", code="revoked"
             )
+        if said.get("ses") and self._principals.has_ended(said["ses"]):
+            raise Refused("the session was ended", cure="sign in", code="revoked")
         return said, found
 
     def _signed(
@@ -176,6 +193,10 @@ class Doorkeeper:
             **{"iat": now, "nbf": now, "exp": ends, "ends": str(ends), **(more or {})},
         }
         return tokens.sign(said, self._principals.key)
+
+
+def _within(session: str) -> Mapping[str, str]:
+    return {"ses": session} if session else {}
 
 
 def _matching(secrets: tuple[Secret, ...], text: str) -> Secret | None:

@@ -83,6 +83,13 @@ class UserDesk:
             self._keeper.unlock(after)
         return Enrolled(after, text)
 
+    def unlock(self, caller: Caller, name: str) -> Principal:
+        """Let a person try again who was wrong too often."""
+        with self._gate.writing(Call(caller, "unlock-user", "", Right.OWN, name)):
+            found = self._get(name)
+            self._keeper.unlock(found)
+        return found
+
     def change(self, caller: Caller, password: str, new: str) -> Principal:
         """Change the password of one's own, by the one that holds; what was got by that one ends with it."""
         found = self._get(caller.name)
@@ -112,6 +119,10 @@ class UserDesk:
     def renewed(self, refresh: str, client: str) -> Session:
         """Go on with a session."""
         return self._keeper.renewed(refresh, client)
+
+    def sign_out(self, token: str) -> None:
+        """End the session that something was got in."""
+        self._keeper.end(token)
 
     def wait(self) -> Waiting:
         """Let a device wait for a person, who types the code that it shows."""

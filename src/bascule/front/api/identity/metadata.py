@@ -19,6 +19,7 @@ def openid(base: str, tenant: str, server: str) -> Document:
         **{"jwks_uri": f"{base}/{tenant}/discovery/v2.0/keys", "tenant_region_scope": None},
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
         "device_authorization_endpoint": f"{path}/devicecode",
+        "revocation_endpoint": f"{path}/revoke",
         "grant_types_supported": list(GRANTS),
         **{"response_types_supported": ["token"], "response_modes_supported": ["query"]},
         **{"subject_types_supported": ["pairwise"], "scopes_supported": ["openid"]},

@@ -75,6 +75,15 @@ def device(users: UserDesk, base: str, body: bytes) -> Answer:
     )
 
 
+def ended(users: UserDesk, body: bytes) -> Answer:
+    """End the session of a token (RFC 7009), and tell nobody whether it was one."""
+    said = _form(body)
+    if said is None or "token" not in said:
+        return _refused(400, "invalid_request", "The body is no form with a token.")
+    users.sign_out(said["token"])
+    return Answer(200, {}, _UNSAVED)
+
+
 def agreed(users: UserDesk, body: bytes) -> str:
     """Sign in for a device, with what its page asked for; return what is wrong, if anything is."""
     said = _form(body) or {}

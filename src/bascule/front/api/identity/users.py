@@ -32,6 +32,11 @@ def reset_password(ask: Ask) -> Answer:
     return Answer(body=_user(ask, made.person, "" if asked else made.password), headers=_UNSAVED)
 
 
+def unlock(ask: Ask) -> Answer:
+    """Let a person in again who was wrong too often."""
+    return Answer(body=_user(ask, ask.desks.users.unlock(ask.caller, ask.names["user"])))
+
+
 def change_password(ask: Ask) -> Answer:
     """Change the caller's own password."""
     old, new = ask.text("properties", "password"), ask.text("properties", "newPassword")
@@ -58,6 +63,7 @@ HANDLERS = {
     "users.list": list_users,
     "users.create": put_user,
     "users.reset_password": reset_password,
+    "users.unlock": unlock,
     "users.change_password": change_password,
     "users.remove": remove_user,
 }

@@ -23,8 +23,10 @@ def list_events(ask: Ask) -> Answer:
     if not before.isdecimal() or len(before) > 18:
         raise TurnedAway("$skipToken is none of ours", cure="follow nextLink as it is")
     events = ask.service.signs.events(ask.caller, ask.vault, PAGE, int(before))
-    following = str(events[-1].number) if len(events) == PAGE else ""
-    return page(ask, (_event(ask, one) for one in events if wanted.allows(_facts(one))), following)
+    is_last = len(events) < PAGE or wanted.is_below("starttime", moment(events[-1].at) or "")
+    names = _names(ask, events)
+    shown = (_event(ask, one, names) for one in events if wanted.allows(_facts(one, names)))
+    return page(ask, shown, "" if is_last else str(events[-1].number))
 
 
 def get_event(ask: Ask) -> Answer:
@@ -32,7 +34,8 @@ def get_event(ask: Ask) -> Answer:
     number = ask.names["event"]
     last = int(number) + 1 if number.isdecimal() and len(number) <= 18 else 0
     events = ask.service.signs.events(ask.caller, ask.vault, 1, last)
-    return Answer(body=_event(ask, named(events, number, lambda one: str(one.number), "event")))
+    found = named(events, number, lambda one: str(one.number), "event")
+    return Answer(body=_event(ask, found, _names(ask, (found,))))
 
 
 def vault_health(ask: Ask) -> Answer:
@@ -80,25 +83,35 @@ def _issue(one: Condition) -> Mapping[str, object]:
     }
 
 
-def _event(ask: Ask, event: Event) -> Mapping[str, object]:
+def _names(ask: Ask, events: Iterable[Event]) -> Mapping[str, str]:
+    """Return what people call the subjects of events: items and hosts, while they are there."""
+    subjects = frozenset(one.subject for one in events)
+    if not subjects:
+        return {}
+    servers = {one.id: one.name for one in ask.service.fabrics.servers(ask.caller, ask.vault)}
+    return servers | dict(ask.service.items.names(ask.caller, ask.vault, subjects))
+
+
+def _event(ask: Ask, event: Event, names: Mapping[str, str]) -> Mapping[str, object]:
     return resource(
         ask.home,
         f"replicationEvents/{event.number}",
         "replicationEvents",
         {
             **{"eventCode": event.code, "description": event.message, "eventType": "VmHealth"},
-            **{"affectedObjectFriendlyName": event.subject, "affectedObjectCorrelationId": event.subject},
+            "affectedObjectFriendlyName": names.get(event.subject, event.subject),
+            "affectedObjectCorrelationId": event.subject,
             **{"severity": health.SEVERITIES[event.health], "timeOfOccurrence": moment(event.at)},
             "healthErrors": [] if event.health is Health.HEALTHY else [health.error(event)],
         },
     )
 
 
-def _facts(event: Event) -> Mapping[str, str]:
-    at = moment(event.at) or ""
+def _facts(event: Event, names: Mapping[str, str]) -> Mapping[str, str]:
+    at, name = moment(event.at) or "", names.get(event.subject, event.subject)
     return {
         **{"severity": health.SEVERITIES[event.health], "eventtype": "VmHealth"},
-        **{"affectedobjectfriendlyname": event.subject, "starttime": at, "endtime": at},
+        **{"affectedobjectfriendlyname": name, "starttime": at, "endtime": at},
     }
 
 

@@ -25,6 +25,7 @@ users
     list GET {B}/users
     create PUT {B}/users/{user}
     reset_password POST {B}/users/{user}/resetPassword
+    unlock POST {B}/users/{user}/unlock
     change_password POST {B}/changePassword
     remove DELETE {B}/users/{user}
 roles

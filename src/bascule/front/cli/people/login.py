@@ -20,7 +20,7 @@ from bascule.front.cli.remote.options import Profile as ProfileName
 from bascule.front.cli.remote.profiles import USUAL, Profile, Profiles, check_name
 from bascule.front.cli.words.options import Json, tools_of
 from bascule.front.cli.words.quantities import seconds_text
-from bascule.model.errors import Cancelled, Refused, Unavailable
+from bascule.model.errors import BasculeError, Cancelled, Refused, Unavailable
 
 from .asking import NO_PASSWORD, asked, first_line
 
@@ -132,7 +132,9 @@ def login(
     trusted = trust.context(authority)
     known = Profile(name, found.url, tokens.tenant_of(found.url, trusted), sessions.CLIENT, fingerprint=shown)
     if device:
-        known, token, expires_at = sessions.by_device(replace(known, user=user), trusted, tools.clock, _code)
+        known, token, expires_at = sessions.by_device(
+            replace(known, user=user), trusted, tools.clock, _code, lambda text: say(text, sys.stderr)
+        )
     elif user:
         password = password or asked("Password: ", f"{NO_PASSWORD}, or use --device", is_secret=True)
         known, token, expires_at = sessions.by_password(
@@ -164,17 +166,32 @@ def _welcome(screen: Screen, known: Profile) -> None:
 def logout(context: typer.Context, profile: ProfileName = "", is_json: Json = False) -> None:
     """Forget a profile, with its secret or session and its token.
 
-    What was forgotten here is good at the server until it expires: a copy of it ends when the password is
-    changed, or the secret is forgotten there (`bascule principal forget`).
+    A person's session ends at the server too. A server that does not answer is told nothing, and the profile
+    is forgotten all the same: a copy of the session, if there is one, is good until it is over by itself,
+    half a day after it began, or the password is changed. A program's secret is good until it is forgotten
+    there (`bascule principal forget`).
 
     \b
     Example:
       bascule logout --profile north
     """
-    profiles = Profiles(tools_of(context).settings)
+    profiles, screen = Profiles(tools_of(context).settings), Screen(is_json=is_json)
     found = profiles.get(profile)
+    has_ended = bool(found.session) and _has_ended(profiles, found, screen)
     profiles.forget(found)
-    Screen(is_json=is_json).show({"profile": found.name}, [f"Profile {found.name} is forgotten."])
+    lines = [f"Profile {found.name} is forgotten{', and its session is over' if has_ended else ''}."]
+    screen.show({"profile": found.name, "sessionEnded": has_ended}, lines)
+
+
+def _has_ended(profiles: Profiles, found: Profile, screen: Screen) -> bool:
+    """End a session at its server, or say why it could not be."""
+    try:
+        sessions.end(found, profiles.trust(found))
+    except BasculeError as error:
+        screen.note(f"The session was not ended: {error.message}.")
+        screen.note("It is over by itself half a day after it began.")
+        return False
+    return True
 
 
 def _found(where: str, client: str, secret: str, fingerprint: str, settings: Mapping[str, str]) -> Found:

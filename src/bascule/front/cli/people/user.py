@@ -144,6 +144,21 @@ def remove(
     screen.show({"name": name}, [f"Removed user {name}."])
 
 
+@app.command()
+def unlock(context: typer.Context, name: Name, profile: Profile = "", is_json: Json = False) -> None:
+    """Let a user try again at once who was locked out after too many wrong passwords.
+
+    Servers that share a database lock each by itself: this is about the one that you are signed in at.
+
+    \b
+    Example:
+      bascule user unlock gina
+    """
+    server = server_of(context, profile)
+    found = server.send("POST", f"{_path(server, name)}/unlock", {})
+    Screen(is_json=is_json).show(found, [f"User {name} may try again."])
+
+
 @app.command("ls")
 def list_users(context: typer.Context, profile: Profile = "", is_json: Json = False) -> None:
     """List the users of a server, and since when each has the password of now.

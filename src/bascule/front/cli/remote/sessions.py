@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request
 
-from bascule.model.errors import Refused
+from bascule.model.errors import Refused, Unavailable
 from bascule.ports.chance import Clock
 
 from .profiles import Profile
@@ -35,13 +35,20 @@ def by_password(
 
 
 def by_device(
-    profile: Profile, trust: ssl.SSLContext, clock: Clock, show: Callable[[Mapping[str, Any]], None]
+    profile: Profile,
+    trust: ssl.SSLContext,
+    clock: Clock,
+    show: Callable[[Mapping[str, Any]], None],
+    note: Callable[[str], None],
 ) -> tuple[Profile, str, float]:
-    """Show a code, and wait until somebody has agreed to it in a browser, or nobody has in time."""
-    url = f"{profile.url}/{profile.tenant}/oauth2/v2.0/devicecode"
-    begun = fetched(Request(url, urlencode({"client_id": CLIENT}).encode()), trust)
+    """Show a code, and wait until somebody has agreed to it in a browser, or nobody has in time.
+
+    A server that does not answer meanwhile is asked again for as long as the code is good; ``note`` says so.
+    """
+    begun = fetched(Request(_url(profile, "devicecode"), urlencode({"client_id": CLIENT}).encode()), trust)
     show(begun)
     form = {"grant_type": _BY_DEVICE, "device_code": str(begun["device_code"])}
+    ends_at, is_away = clock.monotonic() + float(begun["expires_in"]), False
     while True:
         clock.sleep(float(begun.get("interval", _AGAIN_SECONDS)))
         try:
@@ -49,6 +56,22 @@ def by_device(
         except Refused as error:
             if error.code != PENDING:  # the server ends it when nobody agreed in time
                 raise
+            is_away = False
+        except Unavailable as error:
+            if clock.monotonic() > ends_at:
+                raise
+            if not is_away:
+                note(f"{error.message}; asking on until the code is not good any more.")
+            is_away = True
+
+
+def end(profile: Profile, trust: ssl.SSLContext) -> None:
+    """End a session at its server: what was got in it is good for nothing from then on."""
+    fetched(Request(_url(profile, "revoke"), urlencode({"token": profile.session}).encode()), trust)
+
+
+def _url(profile: Profile, what: str) -> str:
+    return f"{profile.url}/{profile.tenant}/oauth2/v2.0/{what}"
 
 
 def _begun(profile: Profile, said: Mapping[str, Any], clock: Clock) -> tuple[Profile, str, float]:

@@ -14,6 +14,8 @@ from bascule.front.cli.remote.waiting import end_of, tasks_of
 from bascule.front.cli.words.options import Json
 from bascule.front.cli.words.quantities import moment_from, moment_text
 
+from .narrowing import Since, filtered
+
 app = typer.Typer(
     name="job",
     no_args_is_help=True,
@@ -36,6 +38,11 @@ def list_jobs(
             show_default=False,
         ),
     ] = "",
+    item: Annotated[
+        str,
+        typer.Option("--item", metavar="ITEM", help="Only those of this machine.", show_default=False),
+    ] = "",
+    since: Since = "",
     vault: Vault = "",
     profile: Profile = "",
     is_json: Json = False,
@@ -45,10 +52,15 @@ def list_jobs(
     \b
     Examples:
       bascule job ls
-      bascule job ls --state Failed
+      bascule job ls --state Failed --since 7d
+      bascule job ls --item web
     """
-    more = {"filter": f"JobStatus eq '{state}'"} if state else {}
-    found = server_of(context, profile, vault).all("replication_jobs.list", **more)
+    server = server_of(context, profile, vault)
+    found = server.all("replication_jobs.list", **filtered({"JobStatus": state}, since, server.clock))
+    if item:
+        found = [
+            one for one in found if text(properties(one)["targetObjectName"]).casefold() == item.casefold()
+        ]
 
     def row(one: Mapping[str, Any]) -> tuple[str, ...]:
         said = properties(one)

@@ -42,6 +42,11 @@ def seconds_from(text: str) -> int:
     return int(match[1]) * _SPANS[match[2]]
 
 
+def since_from(text: str, now: float) -> float:
+    """Read a moment: a span before now, as ``2h``, or a date or date and time."""
+    return now - seconds_from(text) if _SPAN.match(text.strip().lower()) else moment_from(text)
+
+
 def seconds_text(seconds: float) -> str:
     """Write a span of time: ``0.42 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if seconds < 60:
