@@ -38,7 +38,9 @@ SHELVES: dict[str, Any] = {
     "fabrics": Fabric("north", "site-1"),
     "enrolments": Enrolment("north", "k1", "site-1", 5.5),
     "servers": Server("north", "h1", "site-1", "one", 4.5),
-    "protectable": ProtectableItem("north", "h1.web", "site-1", "h1", "one#web"),
+    "protectable": ProtectableItem(
+        "north", "h1.web", "site-1", "h1", "one#web", (Disk("disk0", 1 << 30, False),)
+    ),
     "policies": ReplicationPolicy("north", "daily", Policy(applications=("web=postgresql",))),
     "containers": Container("north", "site-1/blue"),
     "mappings": ContainerMapping("north", "site-1/blue/m1", "daily", "site-2/site-2", Target("h2")),

@@ -9,7 +9,7 @@ import pytest
 
 from bascule.model.errors import Missing, Refused
 from bascule.model.items import Headway
-from bascule.model.vault.commands import Report, Result
+from bascule.model.vault.commands import Json, Report, Result
 from bascule.ports.vault.hosts import Claim, Hosts, HostState, RegistrationKey, Sighting
 from bascule.ports.vault.pki import Certificate
 
@@ -166,7 +166,7 @@ class HostsContract:
             return joined.all(known)[0]
 
         known: dict[str, HostState] = {}
-        joined.report(Report("h1", 1, 0, {"web": {"n": 1}, "db": {"n": 1}}, (), ("one#web",)), NOW)
+        joined.report(Report("h1", 1, 0, {"web": {"n": 1}, "db": {"n": 1}}, (), {"one#web": []}), NOW)
         known["h1"] = first = look()
         assert look().groups is first.groups
         joined.report(Report("h1", 2, 1, errands={"e1": Headway(1, 2, 1.0, None)}), NOW + 1)
@@ -176,18 +176,19 @@ class HostsContract:
         assert second.groups == {"db": {"n": 1}, "web": {"n": 2}}
         assert second.groups["db"] is first.groups["db"]
         known["h1"] = second
-        joined.report(Report("h1", 4, 3, {}, ("db",), ()), NOW + 3)
-        assert (look().groups, look().machines) == ({"web": {"n": 2}}, ())
+        joined.report(Report("h1", 4, 3, {}, ("db",), {}), NOW + 3)
+        assert (look().groups, look().machines) == ({"web": {"n": 2}}, {})
         joined.report(Report("h1", 1, 0, {"db": {"n": 3}}), NOW + 4)
         assert look().groups == {"db": {"n": 3}}, "a host that says everything anew has a number of then"
         assert joined.all() == (look(),)
 
     def test_the_machines_of_a_host_are_what_it_said_last(self, joined: Hosts) -> None:
-        joined.report(Report("h1", 1, 0, {}, (), ("one#web", "one#db")), NOW)
+        machines: dict[str, Json] = {"one#web": [{"id": "disk0", "size_bytes": 1}], "one#db": []}
+        joined.report(Report("h1", 1, 0, {}, (), machines), NOW)
         joined.report(Report("h1", 2, 1, {"web": {"n": 1}}), NOW)
-        assert joined.all()[0].machines == ("one#web", "one#db")
-        joined.report(Report("h1", 3, 2, {}, (), ()), NOW)
-        assert joined.all()[0].machines == ()
+        assert joined.all()[0].machines == machines
+        joined.report(Report("h1", 3, 2, {}, (), {}), NOW)
+        assert joined.all()[0].machines == {}
 
     def test_a_host_that_says_too_much_changes_nothing(self, joined: Hosts) -> None:
         joined.report(Report("h1", 1, 0, {"web": {"n": 1}}), NOW)

@@ -107,6 +107,9 @@ class FakeImages:
     def is_there(self, place: DiskPlace) -> bool:
         return place.words in self._host.images
 
+    def size_bytes(self, place: DiskPlace) -> int:
+        return len(self._host.images[place.words].content)
+
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> Opened:
         self._fate.step()
         if place.words not in self._host.images:

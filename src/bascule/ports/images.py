@@ -22,6 +22,9 @@ class Images(Protocol):
     def is_there(self, place: DiskPlace) -> bool:
         """Tell whether an image is at a place."""
 
+    def size_bytes(self, place: DiskPlace) -> int:
+        """Return how large the disk of an image is, used or not; 0 where its head alone does not say."""
+
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> Replica:
         """Open the image at ``place`` to be changed; made if it is not there.
 

@@ -17,7 +17,7 @@ from bascule.drivers.hosts.hosts import SqlHosts
 from bascule.drivers.hosts.sqlite import SqliteDatabase
 from bascule.model.errors import Unavailable
 from bascule.model.policies import Policy
-from bascule.model.vault.commands import Report
+from bascule.model.vault.commands import Json, Report
 from bascule.model.vault.fabric import Enrolment, Fabric, ReplicationPolicy, Server
 from bascule.model.vault.item import ProtectedItem, Protection, Side
 from bascule.model.vault.route import Route
@@ -111,17 +111,19 @@ def test_a_host_belongs_to_the_vault_whose_key_it_joined_by(tower: Tower) -> Non
 
 
 def test_the_machines_of_a_host_can_be_protected_while_it_is_let_in(tower: Tower) -> None:
-    def listed() -> list[tuple[str, str]]:
+    def listed() -> list[tuple[str, str, tuple[Disk, ...]]]:
         tower.look()
         with tower.catalog.reading() as books:
             assert books.protectable.list("south") == ()
-            return [(one.id, one.machine) for one in books.protectable.list("north")]
+            return [(one.id, one.machine, one.disks) for one in books.protectable.list("north")]
 
+    disk: Json = {"id": "disk0", "size_bytes": 1 << 30}
     tower.say(WELL)
-    tower.hosts.report(Report("h1", 2, 1, {}, (), ("one#db", "one#web")), NOW)
-    assert listed() == [("h1.db", "one#db"), ("h1.web", "one#web")]
-    tower.hosts.report(Report("h1", 3, 2, {}, (), ("one#web",)), NOW)
-    assert listed() == [("h1.web", "one#web")]
+    tower.hosts.report(Report("h1", 2, 1, {}, (), {"one#db": [], "one#web": [disk, "none"]}), NOW)
+    web = ("h1.web", "one#web", (Disk("disk0", 1 << 30, False),))
+    assert listed() == [("h1.db", "one#db", ()), web]
+    tower.hosts.report(Report("h1", 3, 2, {}, (), {"one#web": [disk]}), NOW)
+    assert listed() == [web]
     tower.hosts.revoke("h1")
     assert listed() == []
 

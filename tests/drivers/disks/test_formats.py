@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.drivers.disks.formats import format_for, format_of
+from bascule.drivers.disks.formats import format_for, format_of, said_size
 from bascule.model.errors import Missing, Refused
 
 MIB = 1 << 20
@@ -34,6 +34,14 @@ def test_a_fixed_vhd_is_known_by_its_last_sector(tmp_path: Path) -> None:
 def test_a_vmdk_in_two_files_is_known_by_its_description(tmp_path: Path) -> None:
     path = made(tmp_path / "disk.vmdk", "vmdk", "-o", "subformat=monolithicFlat,size=1M")
     assert format_of(path) == "vmdk"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("qcow2", 3 * MIB), ("raw", 3 * MIB), ("vhdx", 0), ("vmdk", 0)])
+def test_the_size_of_a_disk_is_what_its_head_alone_says(tmp_path: Path, kind: str, said: int) -> None:
+    path = made(tmp_path / "disk", kind, "-o", "size=3M")
+    assert said_size(path, kind) == said
+    path.write_bytes(b"QFI")
+    assert said_size(path, "qcow2") == 0
 
 
 @pytest.mark.parametrize("name", ["disk", "disk.img", "disk.raw", "disk.bin"])

@@ -42,7 +42,11 @@ class Script:
         """Step 41: take what names the machine from the list of those that can be protected."""
         listed = "replication_protectable_items.list_by_replication_protection_containers"
         (machine,) = self.client(listed, "site1", self.placeholders["cloud_S"])
-        self.placeholders["VMGUID"] = machine.properties.custom_details.source_item_id
+        details = machine.properties.custom_details
+        self.placeholders["VMGUID"] = details.source_item_id
+        system, data = details.disk_details
+        assert data.max_size_mb
+        self.placeholders |= {"OSVHD": system.vhd_id, "DATAVHD": data.vhd_id}
 
     def choose_points(self) -> tuple[str, str]:
         """Take the points that are failed over to from their list; return them."""

@@ -107,7 +107,7 @@ def walk(operator: Operator, request: pytest.FixtureRequest) -> Iterator[Walk]:
     }
     with closing(sdks.client(kind, credential, said["subscription"], AT, usual)) as client:
         names = {"SUB": said["subscription"], "/vaults/v1": "/vaults/north"}
-        walk = Walk(operator, Script(client, {**names, "OSVHD": "boot", "DATAVHD": "data1"}))
+        walk = Walk(operator, Script(client, names))
         yield walk
         end_all(operator.desk.folder, *walk.hosts)
 

@@ -10,7 +10,7 @@ import pytest
 from bascule.model.errors import Unavailable
 from bascule.model.items import Facts, Headway, Newest, State, Totals, Wish
 from bascule.model.policies import Policy
-from bascule.model.vault.commands import Report
+from bascule.model.vault.commands import Json, Report
 from bascule.replication.provider.folder import ProviderFolder
 from bascule.replication.uplink.reporting import Reporter
 from bascule.wire.control import messages
@@ -58,29 +58,32 @@ def test_everything_is_said_once_and_then_what_changed(folder: ProviderFolder) -
 def test_the_machines_of_a_host_are_said_when_they_change_and_looked_at_every_minute(
     folder: ProviderFolder,
 ) -> None:
-    machines, looks = ["one#web"], []
+    machines, looks, size = ["one#web"], [], [1]
 
-    def inventory() -> tuple[str, ...]:
+    def inventory() -> dict[str, Json]:
         looks.append(1)
         if not machines:
             raise Unavailable("the host does not answer")
-        return tuple(machines)
+        return {name: [{"id": "disk0", "size_bytes": size[0]}] for name in machines}
 
     reporter = Reporter(folder, "h1", inventory)
-    assert said(reporter, 0.0).machines == ("one#web",)
+    assert said(reporter, 0.0).machines == inventory()
+    looks.clear()
     machines.append("one#db")
     assert reporter.next(59.0) is None
-    assert said(reporter, 60.0) == Report("h1", 2, 1, {}, (), ("one#web", "one#db"))
+    assert said(reporter, 60.0) == Report("h1", 2, 1, {}, (), inventory())
     assert reporter.next(120.0) is None
+    size[0] = 2
+    assert said(reporter, 180.0) == Report("h1", 3, 2, {}, (), inventory())
     machines.clear()
-    assert reporter.next(180.0) is None
-    assert reporter.next(181.0) is None
-    assert len(looks) == 4
+    assert reporter.next(240.0) is None
+    assert reporter.next(241.0) is None
+    assert len(looks) == 6
     machines.append("one#db")
-    lost = reporter.next(240.0)
+    lost = reporter.next(300.0)
     assert lost is not None
-    reporter.kept(lost, 0, 240.0)
-    assert said(reporter, 240.0).machines == ("one#db",)
+    reporter.kept(lost, 0, 300.0)
+    assert said(reporter, 300.0).machines == inventory()
 
 
 def test_no_secret_and_no_command_of_the_host_is_said(folder: ProviderFolder) -> None:

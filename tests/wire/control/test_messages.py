@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -57,8 +58,11 @@ def test_commands_results_and_reports_are_read_as_they_were_written(
     assert messages.exchange_from(messages.written(exchange)) == exchange
     report = Report("h1", number, 0, {"web~2": fields}, ("db",))
     assert messages.report_from(messages.written(report)) == report
-    report = Report("h1", number, 0, machines=("one#web",))
+    report = Report("h1", number, 0, machines={"one#web": [{"id": "disk0"}], "one#db": []})
     assert messages.report_from(messages.written(report)) == report
+    text = messages.written(replace(report, machines={"one#web": []}))
+    assert b"disks" not in text, "as an older host says it"
+    assert messages.report_from(text).machines == {"one#web": []}
 
 
 @pytest.mark.parametrize("kind", [Refused, Unavailable])

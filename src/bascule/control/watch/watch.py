@@ -173,10 +173,9 @@ def _machines(servers: Mapping[str, Server], states: Mapping[str, HostState]) ->
     for host, state in states.items():
         server = servers[host]
         if not server.is_revoked:
-            for machine in state.machines:
-                yield ProtectableItem(
-                    server.vault, f"{host}.{name_of(machine)}", server.fabric, host, machine
-                )
+            for machine, said in state.machines.items():
+                place = (server.vault, f"{host}.{name_of(machine)}", server.fabric, host)
+                yield ProtectableItem(*place, machine, disks_said({"disks": said}))
 
 
 def _newest(state: HostState) -> Mapping[str, Facts]:

@@ -26,6 +26,7 @@ from bascule.model.vault.item import Command, Move, Side
 from bascule.model.vault.plan import ActionKind, GroupKind, PlanAction, PlanGroup, RecoveryPlan
 from bascule.model.vault.sides.pairing import Container, ContainerMapping, RecoverySettings, Target
 from bascule.model.vault.signs.alerts import AlertPlace, AlertSettings
+from bascule.model.vault.signs.disk import Disk
 from bascule.model.vault.signs.event import Condition, Health
 
 from .documents import KNOWN_CHARACTERS, noun_of, text_of
@@ -62,6 +63,11 @@ def policy_of(fields: Mapping[str, Any]) -> Policy:
 def target_of(fields: Mapping[str, Any]) -> Target:
     """Return the target that a document describes."""
     return Target(**fields)
+
+
+def disks_of(found: list[dict[str, Any]]) -> tuple[Disk, ...]:
+    """Return the disks that a document describes."""
+    return tuple(Disk(**one) for one in found)
 
 
 def groups_of(found: list[dict[str, Any]]) -> tuple[PlanGroup, ...]:
@@ -181,7 +187,7 @@ _ASSIGNMENTS = Form(Assignment, _ROLE, {"role": Role})
 _FABRICS = Form(Fabric, "fabric", {"kind": FabricKind})
 _ENROLMENTS = Form(Enrolment, "registration key")
 _SERVERS = Form(Server, "server")
-_PROTECTABLE = Form(ProtectableItem, "protectable machine")
+_PROTECTABLE = Form(ProtectableItem, "protectable machine", {"disks": disks_of})
 _POLICIES = Form(ReplicationPolicy, "policy", {"policy": policy_of})
 _CONTAINERS = Form(Container, "container")
 _MAPPINGS = Form(ContainerMapping, "container mapping", _TARGET)

@@ -66,6 +66,16 @@ def format_for(path: Path, stated: str = "") -> str:
     return chosen
 
 
+def said_size(path: Path, image_format: str) -> int:
+    """Return how large the disk of an image is, as its file or its head says; 0 if that does not say."""
+    with translated(f"look into {path}"), path.open("rb", buffering=0) as file:
+        if image_format == RAW:
+            return os.lseek(file.fileno(), 0, os.SEEK_END)
+        head = os.pread(file.fileno(), 32, 0)
+    is_known = image_format == "qcow2" and head.startswith(b"QFI\xfb") and len(head) == 32
+    return int.from_bytes(head[24:32], "big") if is_known else 0
+
+
 def _found(fd: int) -> str:
     """Return what the content looks like. A fixed VHD has its mark only at the end."""
     size = os.lseek(fd, 0, os.SEEK_END)

@@ -15,7 +15,7 @@ from bascule.ports.disks import DiskSource
 from .claims import claim_for_writing
 from .connections import Connections
 from .faults import translated
-from .formats import RAW
+from .formats import RAW, said_size
 from .holes import vhdx
 from .nbd import ALLOCATION, BITMAPS, LAYERS, NbdSink, NbdSource
 from .qemu import QemuNbd, add_bitmap, commit_image, create_image, describe
@@ -167,6 +167,10 @@ class QcowImages:
     def is_there(self, place: DiskPlace) -> bool:
         """See Images."""
         return Path(place.words).exists()
+
+    def size_bytes(self, place: DiskPlace) -> int:
+        """See Images."""
+        return 0 if place.is_served else said_size(Path(place.words), place.format)
 
     def open_beside(self, place: DiskPlace, size_bytes: int, on: DiskPlace | None) -> ImageReplica:
         """See Images."""

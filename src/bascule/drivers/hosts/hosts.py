@@ -156,7 +156,7 @@ class SqlHosts:
             if report.since == 0:
                 rows.execute("DELETE FROM facts WHERE host=?", (report.host,))
             if report.machines is not None or report.since == 0:
-                names = json.dumps(report.machines or ())
+                names = json.dumps(report.machines or {})
                 rows.execute(_MACHINES, (report.host, names))
             for group, fields in report.groups.items():
                 _merge(rows, report.host, group, fields, revision)
@@ -307,7 +307,7 @@ def _changes(report: Report) -> bool:
 
 def _said(
     rows: Rows, host: str, before: HostState | None
-) -> tuple[Mapping[str, Mapping[str, Json]], tuple[str, ...]]:
+) -> tuple[Mapping[str, Mapping[str, Json]], Mapping[str, Json]]:
     """Return what a host said of groups and machines, reading only what is newer than a state."""
     known, revision = (before.groups, before.revision) if before else ({}, -1)
     found = rows.execute(
@@ -316,7 +316,9 @@ def _said(
     ).fetchall()
     groups = {group: known[group] if text is None else json.loads(text) for group, text in found}
     names = rows.execute("SELECT names FROM machines WHERE host=?", (host,)).fetchone()
-    return groups, tuple(json.loads(names[0])) if names else ()
+    machines = json.loads(names[0]) if names else {}
+    # Names alone were written before disks were said.
+    return groups, machines if isinstance(machines, dict) else {name: [] for name in machines}
 
 
 def _check_size(rows: Rows, host: str) -> None:

@@ -62,8 +62,9 @@ class Report:
     """What has changed on a host since report ``since``; 0 means that this is all there is.
 
     ``groups`` holds the fields of each group's facts that changed; ``gone`` the groups that are not protected
-    any more; ``machines`` what the host calls all machines that it has, None if that is as it was;
-    ``errands`` how far it is with commands that take their time, by their ids.
+    any more; ``machines`` all machines that the host has, as it calls them, and what it says of the disks of
+    each, None if that is as it was; ``errands`` how far it is with commands that take their time, by
+    their ids.
     """
 
     host: str
@@ -71,5 +72,5 @@ class Report:
     since: int
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
-    machines: tuple[str, ...] | None = None
+    machines: Mapping[str, Json] | None = None
     errands: Mapping[str, Headway] = field(default_factory=dict)

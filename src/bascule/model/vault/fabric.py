@@ -9,6 +9,8 @@ from enum import StrEnum
 from bascule.model.errors import Refused
 from bascule.model.policies import Policy
 
+from .signs.disk import Disk
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -54,13 +56,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class ProtectableItem:
-    """A machine that a host says it has. ``machine`` is what the host calls it (R-P-1)."""
+    """A machine that a host says it has, with its disks. ``machine`` is what the host calls it (R-P-1)."""
 
     vault: str
     id: str
     fabric: str
     server: str
     machine: str
+    disks: tuple[Disk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Claim:
 class HostState:
     """A host as the vault knows it. ``key`` is the registration key by which it joined last.
 
-    ``machines`` are the machines that it says it has, as it calls them.
+    ``machines`` are the machines that it says it has, as it calls them, each with what it says of its disks.
 
     ``groups`` holds the facts of each group, by field, as they were reported: nobody has checked them.
     ``revision`` grows with each report that changed them or the machines.
@@ -56,7 +56,7 @@ class HostState:
     report: int = 0
     groups: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     key: str = ""
-    machines: tuple[str, ...] = ()
+    machines: Mapping[str, Json] = field(default_factory=dict)
     revision: int = 0
 
 

@@ -18,7 +18,8 @@ from bascule.model.items import Headway, Wish, written
 from bascule.model.vault.commands import Json, Report
 from bascule.replication.provider.folder import ItemFolder, ProviderFolder
 
-Machines = Callable[[], tuple[str, ...]]
+Machines = Callable[[], Mapping[str, Json]]
+"""Tells all machines of a host as it calls them, and of each its disks."""
 
 log = structlog.get_logger(__name__)
 _TIMELY_SECONDS = 10.0
@@ -47,8 +48,8 @@ class Reporter:
         self._errands = errands
         self._errands_said: dict[str, Headway] = {}
         self._folder = folder
-        self._machines = machines or (lambda: ())
-        self._listed: tuple[str, ...] | None = None
+        self._machines = machines or dict
+        self._listed: Mapping[str, Json] | None = None
         self._listed_at = float("-inf")
         self._host = host
         self._said: dict[str, dict[str, Json]] = {}
@@ -99,7 +100,7 @@ class Reporter:
         if report.machines is not None:
             self._listed, self._listed_at = report.machines, now
 
-    def _inventory(self, now: float) -> tuple[str, ...] | None:
+    def _inventory(self, now: float) -> Mapping[str, Json] | None:
         """Return the machines of the host, None if they are as they were said, or nobody knows."""
         if now - self._listed_at < _SLOW_SECONDS:
             return None

@@ -80,6 +80,8 @@ def written(message: Registration | Renewal | Exchange | Report) -> bytes:
     rest: dict[str, Json] = {"gone": list(message.gone)} if message.gone else {}
     if message.machines is not None:
         rest["machines"] = list(message.machines)
+        if disks := {name: said for name, said in message.machines.items() if said}:
+            rest["disks"] = disks
     if message.errands:
         rest["errands"] = {id: _headway_document(headway) for id, headway in message.errands.items()}
     return _packed(
@@ -152,9 +154,15 @@ def report_from(data: bytes) -> Report:
         found.whole("since"),
         checked,
         found.texts("gone", GROUPS_MAX),
-        found.texts("machines", GROUPS_MAX) if found.has("machines") else None,
+        _machines(found) if found.has("machines") else None,
         _headways(found.mapping("errands")) if found.has("errands") else {},
     )
+
+
+def _machines(found: Fields) -> Mapping[str, Json]:
+    """Return the machines of a host, and of each what it says of its disks, which an older one does not."""
+    disks = found.mapping("disks")
+    return {name: disks.get(name, []) for name in found.texts("machines", GROUPS_MAX)}
 
 
 def commands_from(data: bytes) -> tuple[Command, ...]:

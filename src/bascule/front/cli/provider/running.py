@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from bascule.front.cli.printing.screen import Document, Screen
 from bascule.front.cli.stopping import on_stop, throttle_of, wait_for
 from bascule.front.cli.tools import Tools
 from bascule.front.cli.words.options import Json, Limit, Workers, tools_of
+from bascule.model.errors import BasculeError
 
 from . import joining
 from .errands import cramped, verbs_of
@@ -20,6 +22,7 @@ from .lending import Lending
 from .naming import FolderPath, provider_of
 
 if TYPE_CHECKING:
+    from bascule.model.vault.commands import Json as Said
     from bascule.replication.provider.folder import ProviderFolder
     from bascule.replication.provider.workshop import Workshop
     from bascule.replication.uplink.uplink import Uplink
@@ -114,8 +117,18 @@ def _greeting(tools: Tools, folder: Path, room: Path | None) -> tuple[Document, 
     return {"folder": str(folder), "warning": warning}, lines
 
 
-def _machines(tools: Tools, host: str) -> tuple[str, ...]:
-    return tuple(f"{host}#{name}" for name in tools.open_hypervisor(host).machines())
+def _machines(tools: Tools, host: str) -> Mapping[str, Said]:
+    """Return the machines of a host and their disks; of one that is gone or broken by now, its name alone."""
+    hypervisor, images = tools.open_hypervisor(host), tools.images()
+
+    def disks(name: str) -> list[Said]:
+        try:
+            places = hypervisor.definition(name).disks
+            return [{"id": one.id, "size_bytes": images.size_bytes(one)} for one in places]
+        except BasculeError:
+            return []
+
+    return {f"{host}#{name}": disks(name) for name in hypervisor.machines()}
 
 
 @app.command()

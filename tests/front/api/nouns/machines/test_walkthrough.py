@@ -14,6 +14,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from bascule.model.vault.fabric import ProtectableItem, Server
 from bascule.model.vault.item import Command
 from bascule.model.vault.sides.pairing import EVERYWHERE, Target
+from bascule.model.vault.signs.disk import Disk
 from tests.control.service.desks import OWNER
 from tests.front.api.scripts import ITEMS, JOBS, Script
 from tests.front.api.serving import Served
@@ -24,7 +25,8 @@ def hosts(server: Served) -> None:
     with server.node.catalog.writing() as books:
         for host in ("P1", "P2", "P3"):
             books.servers.put(Server("north", host, "site1", host, 1.0))
-        books.protectable.put(ProtectableItem("north", "P1/one#hv1", "site1", "P1", "one#hv1"))
+        disks = (Disk("disk0", 64 << 20, False), Disk("disk1", 1 << 30, False))
+        books.protectable.put(ProtectableItem("north", "P1/one#hv1", "site1", "P1", "one#hv1", disks))
     server.service.recovery.put(OWNER, "north", EVERYWHERE, Target("P3", "/points", "/key"))
 
 
@@ -41,7 +43,7 @@ def gone(server: Served) -> None:
 
 @pytest.fixture
 def script(server: Served) -> Iterator[Script]:
-    ids = {"SUB": server.identity.server, "/vaults/v1": "/vaults/north", "OSVHD": "disk0", "DATAVHD": "disk1"}
+    ids = {"SUB": server.identity.server, "/vaults/v1": "/vaults/north"}
     yield Script(server.recovery(), ids)
     server.node.settled()
     for item in server.service.items.list(OWNER, "north"):

@@ -116,7 +116,11 @@ def _machine(
             **{"protectionReadinessErrors": [], "supportedReplicationProviders": [KIND]},
             "customDetails": {
                 **{"instanceType": "HyperVVirtualMachine", "sourceItemId": one.id, "generation": ""},
-                **{"osDetails": None, "diskDetails": [], "hyperVHostId": one.server},
+                **{"osDetails": None, "hyperVHostId": one.server},
+                "diskDetails": [
+                    {"vhdId": disk.id, "vhdName": disk.id, "vhdType": "", "maxSizeMB": disk.size_bytes >> 20}
+                    for disk in one.disks
+                ],
             },
         },
     )
