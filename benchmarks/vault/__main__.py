@@ -27,6 +27,9 @@ from lab.servers.vaults import VaultServer
 from . import asking, hosts, working
 from .filling import Size, fill, item_id, vault_of
 
+_LIKE = 0.1
+_ROUNDS_MAX = 30
+
 
 def main() -> int:
     """Measure; figures go to stdout."""
@@ -70,7 +73,7 @@ def _served(folder: Path, size: Size, chosen: argparse.Namespace) -> None:
         command = [sys.executable, "-m", "benchmarks.vault.hosts", str(plan)]
         with subprocess.Popen(command) as living:
             try:
-                time.sleep(3 * hosts.EVERY_SECONDS)  # it begins when all are in step, not while they connect
+                _in_step(server)
                 _idle(server, chosen.seconds, living)
             finally:
                 living.terminate()
@@ -88,6 +91,18 @@ def _joined(server: VaultServer, folder: Path, size: Size) -> dict[str, Path]:
         place.mkdir()
         found[hosts.join(place, json.dumps(key).encode(), f"host-{number}")] = place
     return found
+
+
+def _in_step(server: VaultServer) -> None:
+    """Wait until a round of reports costs what the one before did: all have connected, and all was said."""
+    costs = [float("inf")]
+    while len(costs) <= _ROUNDS_MAX:
+        before = spent_seconds(server.pid)
+        time.sleep(hosts.EVERY_SECONDS)  # a round of reports
+        costs.append(spent_seconds(server.pid) - before)
+        if abs(costs[-1] - costs[-2]) <= _LIKE * costs[-1]:
+            return
+    raise RuntimeError(f"the hosts never came in step: {costs[1:]}")
 
 
 def _idle(server: VaultServer, seconds: int, living: subprocess.Popen[bytes]) -> None:

@@ -140,6 +140,7 @@ class _Connection:
                 _, _, kind, cookie, offset, length = _REQUEST.unpack_from(self._got, self._at)
                 self._at += _REQUEST.size
             if kind == _DISCONNECT:
+                self._client.shutdown(socket.SHUT_RDWR)
                 return
             parts = (
                 self._read(cookie, offset, length, decompressor)

@@ -20,6 +20,11 @@ class Disk:
     size_bytes: int
     is_replicated: bool = True
 
+    @property
+    def size_mib(self) -> int:
+        """Return in how many MiB it fits."""
+        return -(-self.size_bytes >> 20)
+
 
 def disks_said(facts: Mapping[str, Json]) -> tuple[Disk, ...]:
     """Return the disks that facts name, as many as are kept; what is none is left out."""

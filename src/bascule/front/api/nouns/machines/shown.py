@@ -17,9 +17,9 @@ from ...naming import KIND, resource
 from ...words import health, scenarios, sizes, states
 from ..sides.containers import container_words
 from ..sides.fabrics import guid, server_words
+from ..sides.protectable import kind_of
 
 _TYPE = "replicationFabrics/replicationProtectionContainers/replicationProtectedItems"
-_MIB = 1 << 20
 IDLE = {"scenarioName": "None", "startTime": "1753-01-01T01:01:01Z"}
 
 
@@ -143,12 +143,12 @@ def _details(item: ProtectedItem) -> Mapping[str, object]:
 
 
 def _disks(item: ProtectedItem) -> list[Mapping[str, object]]:
-    """Return the disks that are replicated. Which of several a machine starts from its host does not say."""
-    kind = "OperatingSystem" if len(item.disks) == 1 else None
+    """Return the disks that are replicated."""
+    kind = kind_of(item.disks)
     return [
         {
             **{"vhdId": disk.id, "diskId": disk.id, "vhdName": disk.id, "vhdType": kind},
-            **{"maxSizeMB": str(-(-disk.size_bytes // _MIB)), "lunId": str(number)},
+            **{"maxSizeMB": str(disk.size_mib), "lunId": str(number)},
             "targetDiskName": disk.id,
         }
         for number, disk in enumerate(item.disks)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bascule.model.vault.fabric import ProtectableItem
 from bascule.model.vault.item import ProtectedItem, Protection
 from bascule.model.vault.sides.pairing import Container
+from bascule.model.vault.signs.disk import Disk
 
 from ...answers import Answer, page
 from ...asking import Ask
@@ -52,6 +53,11 @@ def meant(ask: Ask, fabric: str, name: str) -> ProtectableItem:
         if len(found) == 1:
             return found[0]
     return named(known, name, _name, "protectable item")
+
+
+def kind_of(disks: Sequence[Disk]) -> str | None:
+    """Return what each disk of a machine is for: which of several it starts from its host does not say."""
+    return "OperatingSystem" if len(disks) == 1 else None
 
 
 def is_called(one: ProtectableItem, name: str) -> bool:
@@ -118,7 +124,12 @@ def _machine(
                 **{"instanceType": "HyperVVirtualMachine", "sourceItemId": one.id, "generation": ""},
                 **{"osDetails": None, "hyperVHostId": one.server},
                 "diskDetails": [
-                    {"vhdId": disk.id, "vhdName": disk.id, "vhdType": "", "maxSizeMB": disk.size_bytes >> 20}
+                    {
+                        "vhdId": disk.id,
+                        "vhdName": disk.id,
+                        "vhdType": kind_of(one.disks),
+                        "maxSizeMB": disk.size_mib,
+                    }
                     for disk in one.disks
                 ],
             },
