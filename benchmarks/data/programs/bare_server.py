@@ -31,11 +31,11 @@ _KEY = bytes(32)
 _CACHED_FRAMES = (256 << 20) // FRAME
 _REQUEST = struct.Struct(">IHHQQI")
 _CHUNK = struct.Struct(">IHHQI")
-_MAGIC, _REPLY_MAGIC = 0x25609513, 0x668E33EF
-_READ, _DISCONNECT, _STATUS = 0, 2, 7
+_REPLY_MAGIC = 0x668E33EF
+_READ, _DISCONNECT = 0, 2
 _DONE, _DATA, _HOLE, _EXTENTS = 1, 1, 2, 5
 # Structured replies, meta contexts, then the export: what libnbd asks for, answered without a look at it.
-_GO, _STRUCTURED, _LIST_META, _SET_META = 7, 8, 9, 10
+_GO, _LIST_META, _SET_META = 7, 9, 10
 _ACK, _INFO, _META = 1, 3, 4
 _FLAGS = 1 | 2 | 1 << 7 | 1 << 8  # read-only, and several connections may be used
 
